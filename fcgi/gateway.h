@@ -1,0 +1,83 @@
+/* fcgi/gateway.h - asks a model server (OpenAI-compatible chat completions) for a verdict.
+ * One thread of its own drives libcurl's multi interface; any worker may ask and sleeps until the
+ * answer, an error or the deadline. Source: edge contract section 3. */
+#ifndef FCGI_GATEWAY_H
+#define FCGI_GATEWAY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shared/error.h"
+#include "shared/intent.h"
+
+/* clang-format off */
+enum mrs_gateway_mode { /* order of the choices of AI_MODE */
+    MRS_AI_AUTO, MRS_AI_TOOL, MRS_AI_REQUIRED, MRS_AI_JSON_SCHEMA, MRS_AI_JSON_OBJECT,
+};
+/* clang-format on */
+
+struct mrs_gateway_options {
+    const char *base_url;      /* with or without trailing slash; "/chat/completions" is appended */
+    const char *api_key;       /* NULL or "": no Authorization header */
+    const char *models;        /* comma list, in order of preference */
+    const char *extra_headers; /* "Name: value" separated by newlines or "|"; may be NULL */
+    enum mrs_gateway_mode mode;
+    int64_t timeout_ms;        /* one total deadline for a verdict, retries included */
+    int64_t connect_timeout_ms;
+    int64_t in_flight_max;     /* calls open at once; more wait in a queue of the same length */
+    bool use_breaker;
+    bool retry_billed;         /* ask again after an unusable 2xx answer (it was billed) */
+    bool send_temperature;     /* some servers refuse one of these two */
+    bool send_max_tokens;
+};
+
+struct mrs_gateway_answer {
+    struct df_verdict verdict;
+    char model[96];        /* the model that answered */
+    int upstream_status;   /* last HTTP status, 0 when there was none */
+    int64_t retry_after_s; /* from the server, clamped; 0 when unknown */
+    int64_t prompt_tokens, completion_tokens;
+};
+
+struct mrs_gateway_stats {
+    uint64_t calls;      /* HTTP requests sent */
+    uint64_t answers;    /* usable verdicts */
+    uint64_t failures;   /* asks that ended in an error */
+    uint64_t retries;
+    uint64_t short_circuits; /* refused at once because the breaker was open */
+    uint64_t prompt_tokens, completion_tokens;
+    int64_t in_flight, queued;
+    bool breaker_open;
+};
+
+struct mrs_gateway;
+
+/* Copies the options, starts the thread. On DF_OK the caller owns *out. curl_global_init must have
+ * run. DF_EINPUT: unusable base_url, no model. DF_ENOMEM. */
+enum df_code mrs_gateway_new(struct mrs_gateway **out, const struct mrs_gateway_options *options,
+                             struct df_error *err) DF_MUST_USE;
+/* Fails what is still waiting with DF_EUNAVAILABLE, joins the thread, frees. NULL is fine. */
+void mrs_gateway_free(struct mrs_gateway *gateway);
+
+/* Replaces options for asks that start from now on (SIGHUP): key, models, mode, limits. */
+enum df_code mrs_gateway_reload(struct mrs_gateway *gateway,
+                                const struct mrs_gateway_options *options,
+                                struct df_error *err) DF_MUST_USE;
+
+/* Blocks the calling thread until there is a verdict. Any thread. On DF_OK out->verdict is valid
+ * (fields clamped and trimmed as the contract's checklist 34 and 35 say). Otherwise err says why and
+ * out->upstream_status / retry_after_s are set where known:
+ *   DF_EPAYMENT     upstream 402           "AI analysis failed: 402"
+ *   DF_EBUSY        upstream 429           "AI analysis failed: 429"
+ *   DF_ETIMEOUT     our deadline, or 524   "AI analysis timed out" / "AI analysis failed: 524"
+ *   DF_EUPSTREAM    everything else: "AI analysis failed: N", "No tool call in AI response",
+ *                   "Unusable AI answer: ...", "AI server unreachable", breaker open, queue full
+ * Retries only what cannot have been billed (connect failures, 429, 503) and only within the
+ * deadline, honouring Retry-After; tries the next model of the list on 404 or a model error. */
+enum df_code mrs_gateway_ask(struct mrs_gateway *gateway, const struct df_chat_line *line,
+                             struct mrs_gateway_answer *out, struct df_error *err) DF_MUST_USE;
+
+/* A snapshot of the counters. Any thread. */
+void mrs_gateway_stats(struct mrs_gateway *gateway, struct mrs_gateway_stats *out);
+
+#endif
