@@ -1,0 +1,245 @@
+/* shared/config.c - the environment, read by a table. */
+#include "shared/config.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void *field_of(void *settings, const struct df_config_key *key)
+{
+    return (char *)settings + key->offset;
+}
+
+static const void *const_field_of(const void *settings, const struct df_config_key *key)
+{
+    return (const char *)settings + key->offset;
+}
+
+/* What a key accepts, for messages and --help. */
+static const char *describe(char *out, size_t out_size, const struct df_config_key *key)
+{
+    int n = 0;
+
+    switch (key->type) {
+    case DF_CONFIG_STR:
+        if (key->max > 0)
+            n = snprintf(out, out_size, "a text of %lld to %lld bytes", (long long)key->min,
+                         (long long)key->max);
+        else
+            n = snprintf(out, out_size, "a text");
+        break;
+    case DF_CONFIG_INT:
+        n = snprintf(out, out_size, "a whole number from %lld to %lld", (long long)key->min,
+                     (long long)key->max);
+        break;
+    case DF_CONFIG_NUMBER:
+        n = snprintf(out, out_size, "a number from %lld to %lld", (long long)key->min,
+                     (long long)key->max);
+        break;
+    case DF_CONFIG_CHOICE:
+        n = snprintf(out, out_size, "one of %s", key->choices);
+        break;
+    }
+    if (n < 0)
+        out[0] = '\0';
+    return out;
+}
+
+static enum df_code refuse(const struct df_config_key *key, const char *value, struct df_error *err)
+{
+    char accepted[120];
+
+    describe(accepted, sizeof accepted, key);
+    if ((key->flags & DF_CONFIG_SECRET) != 0)
+        return df_error_set(err, DF_EINPUT, "%s: the value (%zu bytes, not shown) is not %s",
+                            key->name, strlen(value), accepted);
+    return df_error_set(err, DF_EINPUT, "%s: \"%.40s\"%s is not %s", key->name, value,
+                        strlen(value) > 40 ? "..." : "", accepted);
+}
+
+/* The place of `value` in "a|b|c", or -1. */
+static int find_choice(const char *choices, const char *value)
+{
+    size_t value_len = strlen(value);
+
+    for (int index = 0;; index++) {
+        size_t len = strcspn(choices, "|");
+        if (len == value_len && memcmp(choices, value, len) == 0)
+            return index;
+        if (choices[len] == '\0')
+            return -1;
+        choices += len + 1;
+    }
+}
+
+static bool read_int(int64_t *out, const struct df_config_key *key, const char *value)
+{
+    char *end;
+
+    /* strtoll skips white space and takes a plus; a setting that looks odd is better refused */
+    if (value[strspn(value, "-0123456789")] != '\0')
+        return false;
+    errno = 0;
+    long long number = strtoll(value, &end, 10);
+    if (errno != 0 || end == value || *end != '\0' || number < key->min || number > key->max)
+        return false;
+    *out = number;
+    return true;
+}
+
+static bool read_number(double *out, const struct df_config_key *key, const char *value)
+{
+    char *end;
+
+    /* no "inf", "nan" or hexadecimal */
+    if (value[strspn(value, "-+.0123456789eE")] != '\0')
+        return false;
+    double number = strtod(value, &end);
+    if (end == value || *end != '\0' || !(number >= (double)key->min && number <= (double)key->max))
+        return false;
+    *out = number;
+    return true;
+}
+
+static enum df_code load_key(void *field, const struct df_config_key *key, const char *value,
+                             struct df_error *err)
+{
+    bool ok = true;
+
+    switch (key->type) {
+    case DF_CONFIG_STR: {
+        size_t len = strlen(value);
+        if (len < (size_t)key->min || (key->max > 0 && len > (size_t)key->max))
+            return refuse(key, value, err);
+        char *copy = strdup(value);
+        if (copy == NULL)
+            return df_error_set(err, DF_ENOMEM, "%s: out of memory", key->name);
+        *(char **)field = copy;
+        break;
+    }
+    case DF_CONFIG_INT:
+        ok = read_int(field, key, value);
+        break;
+    case DF_CONFIG_NUMBER:
+        ok = read_number(field, key, value);
+        break;
+    case DF_CONFIG_CHOICE: {
+        int index = find_choice(key->choices, value);
+        ok = index >= 0;
+        *(int *)field = index;
+        break;
+    }
+    }
+    return ok ? DF_OK : refuse(key, value, err);
+}
+
+static void clear_key(void *field, const struct df_config_key *key)
+{
+    switch (key->type) {
+    case DF_CONFIG_STR:
+        *(char **)field = NULL;
+        break;
+    case DF_CONFIG_INT:
+        *(int64_t *)field = 0;
+        break;
+    case DF_CONFIG_NUMBER:
+        *(double *)field = 0;
+        break;
+    case DF_CONFIG_CHOICE:
+        *(int *)field = 0;
+        break;
+    }
+}
+
+enum df_code df_config_load(void *settings, const struct df_config_key *keys, size_t key_count,
+                            struct df_error *err)
+{
+    /* All first, so that a half-filled struct can be released. */
+    for (size_t i = 0; i < key_count; i++)
+        clear_key(field_of(settings, &keys[i]), &keys[i]);
+    for (size_t i = 0; i < key_count; i++) {
+        const char *value = getenv(keys[i].name);
+        if (value == NULL || value[0] == '\0')
+            value = keys[i].fallback;
+        if (value == NULL)
+            continue;
+        enum df_code rc = load_key(field_of(settings, &keys[i]), &keys[i], value, err);
+        if (rc != DF_OK)
+            return rc;
+    }
+    return DF_OK;
+}
+
+void df_config_release(void *settings, const struct df_config_key *keys, size_t key_count)
+{
+    for (size_t i = 0; i < key_count; i++) {
+        if (keys[i].type != DF_CONFIG_STR)
+            continue;
+        char **text = field_of(settings, &keys[i]);
+        if (*text != NULL && (keys[i].flags & DF_CONFIG_SECRET) != 0)
+            explicit_bzero(*text, strlen(*text));
+        free(*text);
+        *text = NULL;
+    }
+}
+
+void df_config_print_help(FILE *out, const struct df_config_key *keys, size_t key_count)
+{
+    int width = 0;
+
+    for (size_t i = 0; i < key_count; i++) {
+        int len = (int)strlen(keys[i].name);
+        width = len > width ? len : width;
+    }
+    for (size_t i = 0; i < key_count; i++) {
+        const struct df_config_key *key = &keys[i];
+        (void)fprintf(out, "  %-*s  %s", width, key->name, key->help);
+        if (key->type == DF_CONFIG_CHOICE)
+            (void)fprintf(out, ": %s", key->choices);
+        if (key->fallback != NULL && key->fallback[0] != '\0')
+            (void)fprintf(out, " [%s]", key->fallback);
+        (void)fputc('\n', out);
+    }
+}
+
+static void print_text(FILE *out, const char *text)
+{
+    for (; *text != '\0'; text++) {
+        bool control = (unsigned char)*text < 0x20 || *text == 0x7f;
+        (void)fputc(control ? '?' : *text, out); /* a newline in a value must not fake a line */
+    }
+}
+
+static void print_choice(FILE *out, const char *choices, int index)
+{
+    for (; index > 0 && *choices != '\0'; index--) {
+        choices += strcspn(choices, "|");
+        choices += *choices == '|';
+    }
+    (void)fprintf(out, "%.*s", (int)strcspn(choices, "|"), choices);
+}
+
+void df_config_print_values(FILE *out, const void *settings, const struct df_config_key *keys,
+                            size_t key_count)
+{
+    for (size_t i = 0; i < key_count; i++) {
+        const struct df_config_key *key = &keys[i];
+        const void *field = const_field_of(settings, key);
+        const char *text = key->type == DF_CONFIG_STR ? *(char *const *)field : NULL;
+
+        (void)fprintf(out, "%s=", key->name);
+        if ((key->flags & DF_CONFIG_SECRET) != 0)
+            (void)fputs(text != NULL ? "(set)" : "(unset)", out);
+        else if (key->type == DF_CONFIG_STR)
+            print_text(out, text != NULL ? text : "");
+        else if (key->type == DF_CONFIG_INT)
+            (void)fprintf(out, "%lld", (long long)*(const int64_t *)field);
+        else if (key->type == DF_CONFIG_NUMBER)
+            (void)fprintf(out, "%.15g", *(const double *)field);
+        else
+            print_choice(out, key->choices, *(const int *)field);
+        (void)fputc('\n', out);
+    }
+}
