@@ -2,7 +2,7 @@
  * BATCH 1 is the bare prepared insert that group commit is compared with; a larger BATCH is the
  * shape of the program's store statement (unnest joined with stream_sessions, conflicts ignored).
  * usage: bench_store CONNINFO SECONDS BATCH
- * prints one line: rows=N commits=N rows_per_s=X p50_ms=X p99_ms=X */
+ * prints one line: rows=N commits=N rows_per_s=X mean_ms=X p50_ms=X p99_ms=X */
 #include <libpq-fe.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -98,8 +98,9 @@ static void measure(PGconn *conn, long seconds, int batch)
     took_s = (double)(now - start) / 1e9;
     p50 = bench_samples_percentile_ms(&samples, 0.5);
     p99 = bench_samples_percentile_ms(&samples, 0.99);
-    printf("rows=%llu commits=%zu rows_per_s=%.0f p50_ms=%.3f p99_ms=%.3f\n",
-           (unsigned long long)row, samples.count, (double)row / took_s, p50, p99);
+    printf("rows=%llu commits=%zu rows_per_s=%.0f mean_ms=%.3f p50_ms=%.3f p99_ms=%.3f\n",
+           (unsigned long long)row, samples.count, (double)row / took_s,
+           took_s * 1e3 / (double)samples.count, p50, p99);
     for (int i = 0; i < 4; i++)
         free(texts[i]);
     PQclear(sessions);

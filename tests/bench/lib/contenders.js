@@ -13,6 +13,7 @@ const KEEPALIVE = 128; // idle upstream connections each nginx worker keeps
 // A kept connection holds a worker thread, so there must be more threads than connections that the
 // nginx workers can keep between them, plus the burst above.
 const THREADS = NGINX_WORKERS * KEEPALIVE + 64;
+const PUBLIC_DOOR = path.join(ROOT, 'nginx', 'render');
 const PEER = path.join(ROOT, 'tests', 'bench', 'peer');
 
 const FASTCGI_PARAMS = {
@@ -84,6 +85,17 @@ async function startNginx(box, name, settings) {
   return { nginx, url: `http://127.0.0.1:${port}${ENDPOINT}`, port };
 }
 
+/** The configuration people run, from its templates; logs and limits as they are by default. */
+async function startPublicDoor(box, { socket, metrics }) {
+  const dir = box.file('public-door');
+  const port = await freePort();
+  run(PUBLIC_DOOR, [dir], { env: { ...process.env, HTTP_PORT: String(port), FCGI_SOCKET: socket,
+    METRICS_LISTEN: metrics, WORKERS: String(THREADS) } });
+  const nginx = box.start('public-door', 'nginx',
+    ['-p', dir, '-c', path.join(dir, 'nginx.conf'), '-g', 'daemon off;']);
+  return { nginx, url: `http://127.0.0.1:${port}${ENDPOINT}`, port };
+}
+
 /** One request; resolves with {status, body}. `where` is a URL or {socketPath, path}. */
 function ask(where, { method = 'GET', headers = {}, body } = {}) {
   return new Promise((done, failed) => {
@@ -147,18 +159,20 @@ async function peer(box, { db, token, analyzer, pool }) {
   return contender;
 }
 
-async function project(box, { build, db, token, secret, analyzer, env = {}, threads = THREADS }) {
+async function project(box, { build, db, token, secret, analyzer, publicDoor = false, env = {}, threads = THREADS }) {
   const socket = box.file('project.sock');
   const metrics = box.file('project-metrics.sock');
   const program = box.start('project', path.join(build, 'bin', 'monitor-realtime-stream'), [], {
     env: { PATH: process.env.PATH, DATABASE_URL: db.url, FCGI_SOCKET: socket, METRICS_LISTEN: metrics,
       JWT_SECRET: secret, ANALYZER: analyzer, WORKERS: String(threads),
+      FCGI_SOCKET_MODE: '0666', LOG_LEVEL: 'warn', // a door started by root runs as another user
       INTENT_WEIGHTS: path.join(build, 'share', 'dealflow', 'intent.weights'), ...env },
   });
   await box.ready('project', program,
     async () => (await ask({ socketPath: metrics, path: '/readyz' })).status === 200);
   const contender = { name: 'project', metrics, program,
-    ...await startNginx(box, 'project', { socket, metrics, pass: fastcgi() }) };
+    ...await (publicDoor ? startPublicDoor(box, { socket, metrics })
+      : startNginx(box, 'project', { socket, metrics, pass: fastcgi() })) };
   await box.ready('project behind nginx', contender.nginx, () => answers(contender, db, token));
   return contender;
 }
