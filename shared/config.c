@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <math.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -128,7 +129,7 @@ static enum df_code load_key(void *field, const struct df_config_key *key, const
     case DF_CONFIG_CHOICE: {
         int index = find_choice(key->choices, value);
         ok = index >= 0;
-        *(int *)field = index;
+        *(int *)field = ok ? index : 0;
         break;
     }
     }
@@ -153,14 +154,46 @@ static void clear_key(void *field, const struct df_config_key *key)
     }
 }
 
-enum df_code df_config_load(void *settings, const struct df_config_key *keys, size_t key_count,
-                            struct df_error *err)
+/* The value of NAME in text made of KEY=VALUE lines; copied to out. The last line wins. */
+static bool find_in_file(const char *text, const char *name, char *out, size_t out_size)
 {
-    /* All first, so that a half-filled struct can be released. */
+    size_t name_len = strlen(name);
+    bool found = false;
+
+    for (const char *line = text; *line != '\0';) {
+        const char *end = strchrnul(line, '\n');
+        if (strncmp(line, name, name_len) == 0 && line[name_len] == '=') {
+            const char *value = line + name_len + 1;
+            size_t len = (size_t)(end - value);
+            while (len > 0 && (value[len - 1] == '\r' || value[len - 1] == ' '))
+                len--;
+            if (len >= 2 && (value[0] == '"' || value[0] == '\'') && value[len - 1] == value[0]) {
+                value++;
+                len -= 2;
+            }
+            found = len < out_size;
+            if (found) {
+                memcpy(out, value, len);
+                out[len] = '\0';
+            }
+        }
+        line = *end == '\0' ? end : end + 1;
+    }
+    return found;
+}
+
+static enum df_code load_all(void *settings, const struct df_config_key *keys, size_t key_count,
+                             const char *file_text, struct df_error *err)
+{
+    char from_file[8193]; /* the longest setting is 8192 */
+
     for (size_t i = 0; i < key_count; i++)
         clear_key(field_of(settings, &keys[i]), &keys[i]);
     for (size_t i = 0; i < key_count; i++) {
         const char *value = getenv(keys[i].name);
+        if (file_text != NULL &&
+            find_in_file(file_text, keys[i].name, from_file, sizeof from_file))
+            value = from_file;
         if (value == NULL || value[0] == '\0')
             value = keys[i].fallback;
         if (value == NULL)
@@ -169,7 +202,33 @@ enum df_code df_config_load(void *settings, const struct df_config_key *keys, si
         if (rc != DF_OK)
             return rc;
     }
+    explicit_bzero(from_file, sizeof from_file);
     return DF_OK;
+}
+
+enum df_code df_config_load(void *settings, const struct df_config_key *keys, size_t key_count,
+                            struct df_error *err)
+{
+    return load_all(settings, keys, key_count, NULL, err);
+}
+
+enum df_code df_config_load_file(void *settings, const struct df_config_key *keys,
+                                 size_t key_count, const char *path, struct df_error *err)
+{
+    char *text = NULL;
+    size_t text_size = 0;
+
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return df_error_set(err, DF_ENOTFOUND, "cannot read the settings file %s: %s", path,
+                            strerror(errno));
+    ssize_t n = getdelim(&text, &text_size, '\0', file);
+    (void)fclose(file);
+    enum df_code rc = load_all(settings, keys, key_count, n < 0 ? "" : text, err);
+    if (text != NULL)
+        explicit_bzero(text, text_size);
+    free(text);
+    return rc;
 }
 
 void df_config_release(void *settings, const struct df_config_key *keys, size_t key_count)

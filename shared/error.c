@@ -34,14 +34,31 @@ static void flatten_control_bytes(char *text)
     }
 }
 
+/* Takes away a UTF-8 character that a cut left incomplete at the end: messages become JSON. */
+static void drop_cut_character(char *text)
+{
+    size_t len = strlen(text), tail = 0;
+
+    while (tail < 3 && tail < len && ((unsigned char)text[len - 1 - tail] & 0xC0) == 0x80)
+        tail++;
+    if (tail == len)
+        return;
+    unsigned char lead = (unsigned char)text[len - 1 - tail];
+    size_t need = lead >= 0xF0 ? 3 : lead >= 0xE0 ? 2 : lead >= 0xC0 ? 1 : 0;
+    if (tail < need)
+        text[len - 1 - tail] = '\0';
+}
+
 enum df_code df_error_set(struct df_error *err, enum df_code code, const char *fmt, ...)
 {
     if (err == NULL)
         return code;
     va_list ap;
     va_start(ap, fmt);
-    (void)vsnprintf(err->msg, sizeof err->msg, fmt, ap);
+    int n = vsnprintf(err->msg, sizeof err->msg, fmt, ap);
     va_end(ap);
+    if (n >= (int)sizeof err->msg)
+        drop_cut_character(err->msg);
     flatten_control_bytes(err->msg);
     err->code = code;
     err->sqlstate[0] = '\0';
@@ -66,6 +83,7 @@ enum df_code df_error_wrap(struct df_error *err, const char *context)
         old_len = room;
     memcpy(err->msg + used, before, old_len);
     err->msg[used + old_len] = '\0';
+    drop_cut_character(err->msg);
     return err->code;
 }
 

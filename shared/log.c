@@ -82,6 +82,10 @@ void df_log(enum df_log_level level, const char *event, const char *fmt, ...)
         used += (size_t)n < sizeof line - used ? (size_t)n : sizeof line - used - 1;
     if (used > sizeof line - 2)
         used = sizeof line - 2;
+    for (size_t i = 0; i < used; i++) { /* a value with a newline must not forge a second line */
+        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
+            line[i] = '?';
+    }
     line[used++] = '\n';
     /* A log that cannot be written must not stop the program, hence no retry and no error. */
     if (write(STDERR_FILENO, line, used) < 0)
