@@ -1,0 +1,75 @@
+/* fcgi/gateway_loop.h - what the askers (gateway.c) and the gateway's thread (gateway_loop.c) share.
+ * Private to these two files. */
+#ifndef FCGI_GATEWAY_LOOP_H
+#define FCGI_GATEWAY_LOOP_H
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fcgi/gateway.h"
+#include "fcgi/gateway_call.h"
+#include "fcgi/gateway_policy.h"
+
+/* Lives on the asker's stack; the asker sleeps on `done` until the thread has filled it in. */
+struct mrs_ask {
+    struct mrs_ask *next;
+    const struct df_chat_line *line;
+    struct mrs_gateway_answer *out;
+    struct df_error *err;
+    enum df_code code;
+    sem_t done;
+    int64_t deadline_ms;
+    bool is_probe; /* the breaker waits to hear how it went */
+    /* From here on the thread's own: how far the ask has come. */
+    bool is_started;
+    int64_t ready_ms; /* not before, because of a retry */
+    size_t model;
+    enum mrs_gateway_mode mode;
+    int modes_tried, retries, billed;
+};
+
+struct ask_list { /* first in, first out */
+    struct mrs_ask *first, *last;
+};
+
+struct mrs_gateway {
+    pthread_t thread;
+    int wake_fd;
+    /* Guarded by lock: */
+    pthread_mutex_t lock;
+    bool is_stopping;
+    struct ask_list arrivals;
+    struct mrs_settings *pending; /* from a reload, until the thread takes it */
+    int64_t timeout_ms, waiting_max; /* of the newest settings, for askers */
+    bool use_breaker;
+    struct mrs_breaker breaker;
+    struct mrs_gateway_stats stats;
+    int64_t waiting_count; /* arrivals, queue and retries together */
+    /* The thread's own: */
+    CURLM *multi;
+    int epoll_fd;
+    int64_t timer_due_ms; /* libcurl's, or -1 */
+    struct mrs_settings *settings;
+    struct mrs_learned learned;
+    struct ask_list queue;   /* ready to start */
+    struct ask_list delayed; /* waiting for ready_ms */
+    int64_t check_ms;        /* nothing in queue or delayed is due before */
+    struct mrs_call *active, *idle;
+    int64_t active_count, idle_count;
+    bool has_address; /* the server's name was resolved once */
+    uint32_t random;
+};
+
+void mrs_ask_append(struct ask_list *list, struct mrs_ask *ask);
+
+/* The thread's main function; the argument is the gateway. Ends after is_stopping was set and
+ * wake_fd written; every ask has been answered then. */
+void *mrs_gateway_loop(void *gateway);
+
+/* Opens and closes what the thread needs; called by _new and _free while it does not run. */
+enum df_code mrs_gateway_loop_init(struct mrs_gateway *gateway, struct df_error *err) DF_MUST_USE;
+void mrs_gateway_loop_release(struct mrs_gateway *gateway);
+
+#endif
