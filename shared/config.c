@@ -1,4 +1,4 @@
-/* shared/config.c - the environment, read by a table. */
+/* shared/config.c - the environment, and a file that may stand in for it, read by a table. */
 #include "shared/config.h"
 
 #include <errno.h>
@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define FILE_MAX_BYTES 65536
 
 static void *field_of(void *settings, const struct df_config_key *key)
 {
@@ -154,80 +156,148 @@ static void clear_key(void *field, const struct df_config_key *key)
     }
 }
 
-/* The value of NAME in text made of KEY=VALUE lines; copied to out. The last line wins. */
-static bool find_in_file(const char *text, const char *name, char *out, size_t out_size)
+/* All fields, before any is filled: a half-filled struct can be released then. */
+static void clear_all(void *settings, const struct df_config_key *keys, size_t key_count)
 {
-    size_t name_len = strlen(name);
-    bool found = false;
-
-    for (const char *line = text; *line != '\0';) {
-        const char *end = strchrnul(line, '\n');
-        if (strncmp(line, name, name_len) == 0 && line[name_len] == '=') {
-            const char *value = line + name_len + 1;
-            size_t len = (size_t)(end - value);
-            while (len > 0 && (value[len - 1] == '\r' || value[len - 1] == ' '))
-                len--;
-            if (len >= 2 && (value[0] == '"' || value[0] == '\'') && value[len - 1] == value[0]) {
-                value++;
-                len -= 2;
-            }
-            found = len < out_size;
-            if (found) {
-                memcpy(out, value, len);
-                out[len] = '\0';
-            }
-        }
-        line = *end == '\0' ? end : end + 1;
-    }
-    return found;
-}
-
-static enum df_code load_all(void *settings, const struct df_config_key *keys, size_t key_count,
-                             const char *file_text, struct df_error *err)
-{
-    char from_file[8193]; /* the longest setting is 8192 */
-
     for (size_t i = 0; i < key_count; i++)
         clear_key(field_of(settings, &keys[i]), &keys[i]);
+}
+
+/* --- a file of KEY=VALUE lines ----------------------------------------------------------------- */
+
+struct line {
+    const char *name, *value; /* both in the file's text */
+};
+
+struct file {
+    char *text; /* holds secrets: wiped before it is freed */
+    size_t text_len;
+    struct line *lines;
+    size_t line_count;
+};
+
+static void release_file(struct file *file)
+{
+    if (file->text != NULL)
+        explicit_bzero(file->text, file->text_len);
+    free(file->text);
+    free(file->lines);
+    *file = (struct file){0};
+}
+
+static enum df_code read_file(struct file *file, const char *path, struct df_error *err)
+{
+    FILE *stream = fopen(path, "re");
+
+    if (stream == NULL)
+        return df_error_set(err, DF_ENOTFOUND, "%s: %s", path, strerror(errno));
+    (void)setvbuf(stream, NULL, _IONBF, 0); /* secrets must not stay behind in a freed buffer */
+    enum df_code rc = DF_OK;
+    file->text = malloc(FILE_MAX_BYTES + 1);
+    if (file->text == NULL)
+        rc = df_error_set(err, DF_ENOMEM, "%s: out of memory", path);
+    if (rc == DF_OK) {
+        file->text_len = fread(file->text, 1, FILE_MAX_BYTES + 1, stream);
+        if (ferror(stream))
+            rc = df_error_set(err, DF_EINPUT, "%s: cannot be read", path);
+        else if (file->text_len > FILE_MAX_BYTES)
+            rc = df_error_set(err, DF_EINPUT, "%s: larger than %d bytes", path, FILE_MAX_BYTES);
+        else
+            file->text[file->text_len] = '\0';
+    }
+    (void)fclose(stream);
+    return rc;
+}
+
+/* Cuts one line into name and value; false when it is no KEY=VALUE line. */
+static bool cut_line(struct line *out, char *line)
+{
+    line += strspn(line, " \t");
+    size_t name_len = strspn(line, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_");
+    if (name_len == 0 || line[name_len] != '=')
+        return false;
+    char *value = line + name_len + 1;
+    size_t len = strlen(value);
+    while (len > 0 && strchr(" \t\r", value[len - 1]) != NULL)
+        len--;
+    if (len >= 2 && (value[0] == '"' || value[0] == '\'') && value[len - 1] == value[0]) {
+        value++;
+        len -= 2;
+    }
+    value[len] = '\0';
+    line[name_len] = '\0';
+    *out = (struct line){line, value};
+    return true;
+}
+
+static enum df_code cut_lines(struct file *file, struct df_error *err)
+{
+    size_t count = 1;
+
+    for (size_t i = 0; i < file->text_len; i++)
+        count += file->text[i] == '\n';
+    file->lines = calloc(count, sizeof *file->lines);
+    if (file->lines == NULL)
+        return df_error_set(err, DF_ENOMEM, "out of memory");
+    for (char *line = file->text, *next; line != NULL; line = next) {
+        next = strchr(line, '\n');
+        if (next != NULL)
+            *next++ = '\0';
+        if (cut_line(&file->lines[file->line_count], line))
+            file->line_count++;
+    }
+    return DF_OK;
+}
+
+/* What counts for a key: the file's last word, else the environment's, else the default. */
+static const char *value_of(const struct file *file, const struct df_config_key *key)
+{
+    const char *value = NULL;
+
+    for (size_t i = file->line_count; i-- > 0 && value == NULL;) {
+        if (strcmp(file->lines[i].name, key->name) == 0)
+            value = file->lines[i].value;
+    }
+    if (value == NULL)
+        value = getenv(key->name);
+    return value == NULL || value[0] == '\0' ? key->fallback : value;
+}
+
+static enum df_code load(void *settings, const struct df_config_key *keys, size_t key_count,
+                         const struct file *file, struct df_error *err)
+{
     for (size_t i = 0; i < key_count; i++) {
-        const char *value = getenv(keys[i].name);
-        if (file_text != NULL &&
-            find_in_file(file_text, keys[i].name, from_file, sizeof from_file))
-            value = from_file;
-        if (value == NULL || value[0] == '\0')
-            value = keys[i].fallback;
+        const char *value = value_of(file, &keys[i]);
         if (value == NULL)
             continue;
         enum df_code rc = load_key(field_of(settings, &keys[i]), &keys[i], value, err);
         if (rc != DF_OK)
             return rc;
     }
-    explicit_bzero(from_file, sizeof from_file);
     return DF_OK;
 }
 
 enum df_code df_config_load(void *settings, const struct df_config_key *keys, size_t key_count,
                             struct df_error *err)
 {
-    return load_all(settings, keys, key_count, NULL, err);
+    const struct file none = {0};
+
+    clear_all(settings, keys, key_count);
+    return load(settings, keys, key_count, &none, err);
 }
 
 enum df_code df_config_load_file(void *settings, const struct df_config_key *keys,
                                  size_t key_count, const char *path, struct df_error *err)
 {
-    char *text = NULL;
-    size_t text_size = 0;
+    struct file file = {0};
 
-    FILE *file = fopen(path, "re");
-    if (file == NULL)
-        return df_error_set(err, DF_ENOTFOUND, "cannot read the settings file %s: %s", path,
-                            strerror(errno));
-    ssize_t n = getdelim(&text, &text_size, '\0', file);
-    (void)fclose(file);
-    enum df_code rc = load_all(settings, keys, key_count, n < 0 ? "" : text, err);
-    if (text != NULL)
-        explicit_bzero(text, text_size);
-    free(text);
+    clear_all(settings, keys, key_count);
+    enum df_code rc = read_file(&file, path, err);
+    if (rc == DF_OK)
+        rc = cut_lines(&file, err);
+    if (rc == DF_OK)
+        rc = load(settings, keys, key_count, &file, err);
+    release_file(&file);
     return rc;
 }
 

@@ -34,6 +34,11 @@ struct df_config_key {
  * still to be released. Main thread, or the thread that reloads. */
 enum df_code df_config_load(void *settings, const struct df_config_key *keys, size_t key_count,
                             struct df_error *err) DF_MUST_USE;
+/* The same, but the KEY=VALUE lines of a file win over the environment (quotes around a value are
+ * dropped, other lines are ignored): what a program reads anew on SIGHUP. DF_ENOTFOUND: no file. */
+enum df_code df_config_load_file(void *settings, const struct df_config_key *keys,
+                                 size_t key_count, const char *path,
+                                 struct df_error *err) DF_MUST_USE;
 /* Frees the strings (secrets are wiped first). */
 void df_config_release(void *settings, const struct df_config_key *keys, size_t key_count);
 /* Prints NAME, default and help, one setting a line: the lower part of --help. */
