@@ -1,6 +1,7 @@
 /* shared/json.c - one scan over foreign JSON before jansson, and JSON numbers and strings out. */
 #include "shared/json.h"
 
+#include <float.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdint.h>
@@ -353,13 +354,13 @@ enum df_code df_json_parse(json_t **out, const char *body, size_t body_len, size
 
 /* --- out --------------------------------------------------------------------------------------- */
 
-/* Finds the fewest significant digits that read back as the same double: 15 are always exact, 17
- * always suffice. Writes them without point or trailing zeros; the value is 0.DIGITS * 10^result. */
+/* Finds the fewest significant digits that read back as the same double: 17 always suffice, and what
+ * 15 or fewer can say is what 15 say, less the zeros; but denormal numbers hold fewer. Writes them without point or trailing zeros; the value is 0.DIGITS * 10^result. */
 static int shortest_digits(char digits[24], double value)
 {
     char text[40];
 
-    for (int precision = 15; precision <= 17; precision++) {
+    for (int precision = value < DBL_MIN ? 1 : 15; precision <= 17; precision++) {
         (void)snprintf(text, sizeof text, "%.*e", precision - 1, value);
         if (strtod(text, NULL) == value)
             break;
