@@ -1,0 +1,445 @@
+/* fcgi/batch.c - the SQL of storing, verdict and capture, for many rows in one statement. */
+#include "fcgi/batch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "fcgi/metrics.h"
+#include "shared/log.h"
+
+/* Arrays in, one row per id that was inserted and per sale out: who is missing among the inserted is
+ * worked out here, because joining the answer to the input again costs Postgres more than it costs
+ * us. clock_timestamp() per row keeps the order of arrival inside a batch.
+ *
+ * `target` reads each session once; rows of an unknown session, or of somebody else's, drop out of
+ * the join instead of failing the batch. */
+static const char store_message_sql[] =
+    "with input as materialized ("
+    " select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[])"
+    "   as t(id, session_id, owner, username, message, platform)),"
+    " target as materialized ("
+    " select s.id, s.user_id from public.stream_sessions s"
+    "  where s.id = any (array(select distinct session_id from input))),"
+    " stored as ("
+    " insert into public.chat_messages"
+    "   (id, stream_session_id, username, message, platform, created_at)"
+    " select i.id, t.id, i.username, i.message, i.platform, clock_timestamp()"
+    "   from input i join target t on t.id = i.session_id"
+    "  where i.owner is null or i.owner = t.user_id"
+    " on conflict (id) do nothing returning id)"
+    " select 'm'::text, id, null::uuid from stored"
+    " union all select 't', id, user_id from target";
+
+/* The five platforms are the check constraint of sales_captured: a line from elsewhere is stored and
+ * judged, but cannot become a sale. The running total saturates, so that a full session counter can
+ * never refuse a sale. */
+#define SALE_AND_COUNTERS                                                                          \
+    " sold as ("                                                                                   \
+    " insert into public.sales_captured (id, user_id, stream_session_id, platform,"                \
+    "   buyer_username, message_text, item_description, estimated_value)"                          \
+    " select j.id, j.user_id, j.session_id, j.platform, j.username, j.message, j.item,"            \
+    "   j.value_cents::numeric / 100"                                                              \
+    "   from judged j where j.captured"                                                            \
+    " on conflict (id) do nothing returning id, stream_session_id, estimated_value),"              \
+    " counted as ("                                                                                \
+    " update public.stream_sessions s set"                                                         \
+    "   total_sales_caught = s.total_sales_caught + d.sales,"                                      \
+    "   total_revenue_recovered = least(s.total_revenue_recovered + d.revenue, 99999999.99)"       \
+    "   from (select stream_session_id, count(*)::int as sales,"                                   \
+    "           coalesce(sum(estimated_value), 0) as revenue from sold group by 1) d"              \
+    "  where s.id = d.stream_session_id)"
+
+#define CAN_BE_SOLD                                                                                \
+    " in ('tiktok', 'instagram', 'youtube', 'whatnot', 'facebook') as captured"
+
+static const char store_judged_sql[] =
+    "with input as materialized ("
+    " select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[],"
+    "   $7::bool[], $8::float8[], $9::text[], $10::text[], $11::int8[], $12::text[], $13::text[],"
+    "   $14::bool[])"
+    "   as t(id, session_id, owner, username, message, platform, is_buyer, confidence,"
+    "        message_type, item, value_cents, analyzer, model, capture)),"
+    " target as materialized ("
+    " select s.id, s.user_id from public.stream_sessions s"
+    "  where s.id = any (array(select distinct session_id from input))),"
+    " stored as ("
+    " insert into public.chat_messages"
+    "   (id, stream_session_id, username, message, platform, created_at)"
+    " select i.id, t.id, i.username, i.message, i.platform, clock_timestamp()"
+    "   from input i join target t on t.id = i.session_id"
+    "  where i.owner is null or i.owner = t.user_id"
+    " on conflict (id) do nothing returning id),"
+    " judged as materialized ("
+    " select i.*, t.user_id, i.capture and t.user_id is not null and i.platform" CAN_BE_SOLD
+    "   from stored join input i using (id) join target t on t.id = i.session_id),"
+    " analysed as ("
+    " insert into public.message_analysis (message_id, is_buyer, confidence, message_type,"
+    "   item_description, estimated_value, analyzer, model, captured)"
+    " select j.id, j.is_buyer, j.confidence, j.message_type, j.item, j.value_cents::numeric / 100,"
+    "   j.analyzer, j.model, j.captured from judged j)," SALE_AND_COUNTERS
+    " select 'm'::text, id, null::uuid from stored"
+    " union all select 't', id, user_id from target"
+    " union all select 's', id, null from sold";
+
+/* The message is there already. A verdict that somebody else wrote meanwhile stays. */
+static const char add_verdict_sql[] =
+    "with input as materialized ("
+    " select * from unnest($1::uuid[], $2::bool[], $3::float8[], $4::text[], $5::text[], $6::int8[],"
+    "   $7::text[], $8::text[], $9::bool[])"
+    "   as t(id, is_buyer, confidence, message_type, item, value_cents, analyzer, model, capture)),"
+    " candidate as materialized ("
+    " select i.*, m.stream_session_id as session_id, m.username, m.message, m.platform, s.user_id,"
+    "   i.capture and s.user_id is not null and m.platform" CAN_BE_SOLD
+    "   from input i join public.chat_messages m on m.id = i.id"
+    "   join public.stream_sessions s on s.id = m.stream_session_id),"
+    " analysed as ("
+    " insert into public.message_analysis (message_id, is_buyer, confidence, message_type,"
+    "   item_description, estimated_value, analyzer, model, captured)"
+    " select c.id, c.is_buyer, c.confidence, c.message_type, c.item, c.value_cents::numeric / 100,"
+    "   c.analyzer, c.model, c.captured from candidate c"
+    " on conflict (message_id) do nothing returning message_id),"
+    " judged as materialized ("
+    " select c.* from candidate c join analysed a on a.message_id = c.id)," SALE_AND_COUNTERS
+    " select 'm'::text, message_id, null::uuid from analysed"
+    " union all select 's', id, null from sold";
+
+/* A fallback verdict gives way to the model server's. A sale that was made stays made. */
+static const char replace_verdict_sql[] =
+    "with input as materialized ("
+    " select * from unnest($1::uuid[], $2::bool[], $3::float8[], $4::text[], $5::text[], $6::int8[],"
+    "   $7::text[], $8::text[], $9::bool[])"
+    "   as t(id, is_buyer, confidence, message_type, item, value_cents, analyzer, model, capture)),"
+    " judged as materialized ("
+    " select i.*, m.stream_session_id as session_id, m.username, m.message, m.platform, s.user_id,"
+    "   a.captured as had_sale, i.capture and s.user_id is not null and m.platform" CAN_BE_SOLD
+    "   from input i join public.chat_messages m on m.id = i.id"
+    "   join public.stream_sessions s on s.id = m.stream_session_id"
+    "   join public.message_analysis a on a.message_id = i.id"
+    "  where a.analyzer = '" MRS_ANALYZER_FALLBACK "'),"
+    " analysed as ("
+    " update public.message_analysis a set is_buyer = j.is_buyer, confidence = j.confidence,"
+    "   message_type = j.message_type, item_description = j.item,"
+    "   estimated_value = j.value_cents::numeric / 100, analyzer = j.analyzer, model = j.model,"
+    "   analyzed_at = clock_timestamp(), captured = j.captured or j.had_sale"
+    "   from judged j where a.message_id = j.id returning a.message_id)," SALE_AND_COUNTERS
+    " select 'm'::text, message_id, null::uuid from analysed"
+    " union all select 's', id, null from sold";
+
+static const char find_messages_sql[] =
+    "select m.id, m.stream_session_id, m.username, m.message, m.platform,"
+    "  a.is_buyer, a.confidence, a.message_type, a.captured"
+    "  from public.chat_messages m left join public.message_analysis a on a.message_id = m.id"
+    " where m.id = any ($1::uuid[])";
+
+const struct df_pg_statement mrs_batch_statements[] = {
+    {"store_message", store_message_sql},
+    {"store_judged", store_judged_sql},
+    {"add_verdict", add_verdict_sql},
+    {"replace_verdict", replace_verdict_sql},
+    {"find_messages", find_messages_sql},
+};
+const size_t mrs_batch_statement_count =
+    sizeof mrs_batch_statements / sizeof mrs_batch_statements[0];
+
+enum df_code mrs_batch_init(struct mrs_batch *batch, struct df_pg *pg, size_t batch_max,
+                            struct df_error *err)
+{
+    *batch = (struct mrs_batch){.pg = pg};
+    for (size_t i = 0; i < MRS_BATCH_PARAMS; i++)
+        df_pg_array_init(&batch->params[i], (size_t)64 << 20);
+    batch->missed = calloc(batch_max, sizeof *batch->missed);
+    if (batch->missed == NULL)
+        return df_error_set(err, DF_ENOMEM, "out of memory");
+    return DF_OK;
+}
+
+void mrs_batch_release(struct mrs_batch *batch)
+{
+    for (size_t i = 0; i < MRS_BATCH_PARAMS; i++)
+        df_pg_array_release(&batch->params[i]);
+    free(batch->missed);
+}
+
+/* --- parameters ------------------------------------------------------------------------------ */
+
+static void begin_all(struct df_pg_array *params, const enum df_pg_type *types, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        df_pg_array_begin(&params[i], types[i]);
+}
+
+static void add_optional_text(struct df_pg_array *array, const char *text)
+{
+    if (text == NULL || text[0] == '\0')
+        df_pg_array_add_null(array);
+    else
+        df_pg_array_add_text(array, text, strlen(text));
+}
+
+static void add_message(struct df_pg_array *p, const struct mrs_job *job)
+{
+    const struct df_message *m = job->message;
+    df_pg_array_add_uuid(&p[0], &job->id);
+    df_pg_array_add_uuid(&p[1], &m->session);
+    if (job->has_owner)
+        df_pg_array_add_uuid(&p[2], &job->owner);
+    else
+        df_pg_array_add_null(&p[2]);
+    df_pg_array_add_text(&p[3], m->username, m->username_len);
+    df_pg_array_add_text(&p[4], m->message, m->message_len);
+    df_pg_array_add_text(&p[5], m->platform, m->platform_len);
+}
+
+static void add_judgement(struct df_pg_array *p, const struct mrs_judgement *j)
+{
+    const struct df_verdict *v = &j->verdict;
+    const char *type = df_message_type_name(v->type);
+    df_pg_array_add_bool(&p[0], v->is_buyer);
+    df_pg_array_add_float8(&p[1], v->confidence);
+    df_pg_array_add_text(&p[2], type, strlen(type));
+    add_optional_text(&p[3], v->item);
+    if (v->value_cents == DF_VALUE_NONE)
+        df_pg_array_add_null(&p[4]);
+    else
+        df_pg_array_add_int8(&p[4], v->value_cents);
+    add_optional_text(&p[5], j->analyzer);
+    add_optional_text(&p[6], j->model);
+    df_pg_array_add_bool(&p[7], j->capture);
+}
+
+static const enum df_pg_type message_types[] = {DF_PG_UUID, DF_PG_UUID, DF_PG_UUID,
+                                                DF_PG_TEXT, DF_PG_TEXT, DF_PG_TEXT};
+static const enum df_pg_type judgement_types[] = {DF_PG_BOOL, DF_PG_FLOAT8, DF_PG_TEXT, DF_PG_TEXT,
+                                                  DF_PG_INT8, DF_PG_TEXT,   DF_PG_TEXT, DF_PG_BOOL};
+
+static enum df_code run(struct mrs_batch *batch, const char *statement, int param_count,
+                        int64_t deadline_ms, struct pg_result **out, struct df_error *err)
+{
+    const struct df_pg_array *params[MRS_BATCH_PARAMS];
+    for (int i = 0; i < param_count; i++)
+        params[i] = &batch->params[i];
+    return df_pg_execute(batch->pg, statement, params, param_count, deadline_ms, out, err);
+}
+
+/* --- answers --------------------------------------------------------------------------------- */
+
+static int compare_ids(const void *a, const void *b)
+{
+    const struct mrs_job *const *x = a;
+    const struct mrs_job *const *y = b;
+    return memcmp((*x)->id.bytes, (*y)->id.bytes, sizeof (*x)->id.bytes);
+}
+
+static struct mrs_job *find_job(struct mrs_job **sorted, size_t count, const struct df_uuid *id)
+{
+    struct mrs_job probe = {.id = *id};
+    struct mrs_job *key = &probe;
+    struct mrs_job **hit = bsearch(&key, sorted, count, sizeof key, compare_ids);
+    return hit == NULL ? NULL : *hit;
+}
+
+/* Marks jobs whose rows the answer names; 'm' message (or verdict) written, 's' sale written. */
+static void mark_written(const struct pg_result *result, struct mrs_job **sorted, size_t count)
+{
+    for (int row = 0; row < df_pg_rows(result); row++) {
+        size_t kind_len;
+        const char *kind = df_pg_get_text(result, row, 0, &kind_len);
+        struct df_uuid id;
+        if (kind_len != 1 || kind[0] == 't' || !df_pg_get_uuid(result, row, 1, &id))
+            continue;
+        struct mrs_job *job = find_job(sorted, count, &id);
+        if (job == NULL)
+            continue;
+        job->outcome = MRS_STORED;
+        if (kind[0] == 's')
+            job->captured = true;
+    }
+}
+
+/* Why a row was not inserted: the session is unknown or somebody else's. True when that settled it;
+ * false when the id was there before. */
+static bool refuse_by_session(const struct pg_result *result, struct mrs_job *job)
+{
+    for (int row = 0; row < df_pg_rows(result); row++) {
+        size_t kind_len;
+        const char *kind = df_pg_get_text(result, row, 0, &kind_len);
+        struct df_uuid session, owner;
+        if (kind_len != 1 || kind[0] != 't' || !df_pg_get_uuid(result, row, 1, &session) ||
+            !df_uuid_equal(&session, &job->message->session))
+            continue;
+        if (job->has_owner && (!df_pg_get_uuid(result, row, 2, &owner) ||
+                               !df_uuid_equal(&owner, &job->owner))) {
+            df_error_set(&job->error, DF_EDENIED, "This session belongs to another user");
+            return true;
+        }
+        return false;
+    }
+    df_error_set(&job->error, DF_ENOTFOUND, "Unknown streamSessionId: no such stream session");
+    return true;
+}
+
+static bool same_text(const struct pg_result *result, int row, int column, const char *text,
+                      size_t text_len)
+{
+    size_t len;
+    const char *stored = df_pg_get_text(result, row, column, &len);
+    return len == text_len && memcmp(stored, text, len) == 0;
+}
+
+static void compare_with_stored(const struct pg_result *result, int row, struct mrs_job *job)
+{
+    const struct df_message *m = job->message;
+    struct df_uuid session;
+    if (!df_pg_get_uuid(result, row, 1, &session) || !df_uuid_equal(&session, &m->session) ||
+        !same_text(result, row, 2, m->username, m->username_len) ||
+        !same_text(result, row, 3, m->message, m->message_len) ||
+        !same_text(result, row, 4, m->platform, m->platform_len)) {
+        df_error_set(&job->error, DF_ECONFLICT,
+                     "messageId was used before for another message: send a new UUID");
+        return;
+    }
+    job->outcome = MRS_REPEATED;
+    job->has_earlier = !df_pg_is_null(result, row, 5);
+    if (!job->has_earlier)
+        return;
+    size_t type_len;
+    const char *type = df_pg_get_text(result, row, 7, &type_len);
+    job->earlier = (struct df_verdict){.is_buyer = df_pg_get_bool(result, row, 5),
+                                       .confidence = df_pg_get_float8(result, row, 6),
+                                       .value_cents = DF_VALUE_NONE};
+    (void)df_message_type_parse(&job->earlier.type, type, type_len);
+    job->earlier_captured = df_pg_get_bool(result, row, 8);
+}
+
+/* Looks up rows that were there before and compares them with the deliveries. */
+static enum df_code answer_repeated(struct mrs_batch *batch, struct mrs_job **jobs, size_t count,
+                                    int64_t deadline_ms, struct df_error *err)
+{
+    struct pg_result *result = NULL;
+
+    df_pg_array_begin(&batch->params[0], DF_PG_UUID);
+    for (size_t i = 0; i < count; i++)
+        df_pg_array_add_uuid(&batch->params[0], &jobs[i]->id);
+    enum df_code rc = run(batch, "find_messages", 1, deadline_ms, &result, err);
+    if (rc != DF_OK)
+        return DF_EUNAVAILABLE; /* the messages are there; saying so has to wait */
+    for (int row = 0; row < df_pg_rows(result); row++) {
+        struct df_uuid id;
+        struct mrs_job *job = NULL;
+        if (df_pg_get_uuid(result, row, 0, &id))
+            job = find_job(jobs, count, &id);
+        if (job != NULL)
+            compare_with_stored(result, row, job);
+    }
+    df_pg_result_free(result);
+    for (size_t i = 0; i < count; i++) {
+        /* Deleted between the two statements: rare, and safe to send again. */
+        if (jobs[i]->outcome == MRS_UNANSWERED && jobs[i]->error.code == DF_OK)
+            df_error_set(&jobs[i]->error, DF_EUNAVAILABLE, "The message was just deleted");
+    }
+    return DF_OK;
+}
+
+/* --- one statement --------------------------------------------------------------------------- */
+
+static enum df_code insert_messages(struct mrs_batch *batch, struct mrs_job **jobs, size_t count,
+                                    int64_t deadline_ms, struct df_error *err)
+{
+    bool judged = jobs[0]->judgement.analyzer != NULL;
+    struct pg_result *result = NULL;
+
+    begin_all(batch->params, message_types, 6);
+    begin_all(batch->params + 6, judgement_types, 8);
+    for (size_t i = 0; i < count; i++) {
+        add_message(batch->params, jobs[i]);
+        if (judged)
+            add_judgement(batch->params + 6, &jobs[i]->judgement);
+    }
+    enum df_code rc = run(batch, judged ? "store_judged" : "store_message", judged ? 14 : 6,
+                          deadline_ms, &result, err);
+    if (rc != DF_OK)
+        return rc;
+    qsort(jobs, count, sizeof *jobs, compare_ids);
+    mark_written(result, jobs, count);
+    size_t missed = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (jobs[i]->outcome != MRS_STORED && !refuse_by_session(result, jobs[i]))
+            batch->missed[missed++] = jobs[i]; /* still in order of their ids */
+    }
+    df_pg_result_free(result);
+    if (missed > 0)
+        rc = answer_repeated(batch, batch->missed, missed, deadline_ms, err);
+    return rc;
+}
+
+static enum df_code add_verdicts(struct mrs_batch *batch, struct mrs_job **jobs, size_t count,
+                                 int64_t deadline_ms, struct df_error *err)
+{
+    struct pg_result *result = NULL;
+
+    df_pg_array_begin(&batch->params[0], DF_PG_UUID);
+    begin_all(batch->params + 1, judgement_types, 8);
+    for (size_t i = 0; i < count; i++) {
+        df_pg_array_add_uuid(&batch->params[0], &jobs[i]->id);
+        add_judgement(batch->params + 1, &jobs[i]->judgement);
+    }
+    const char *statement = jobs[0]->kind == MRS_JOB_REPLACE ? "replace_verdict" : "add_verdict";
+    enum df_code rc = run(batch, statement, 9, deadline_ms, &result, err);
+    if (rc != DF_OK)
+        return rc;
+    qsort(jobs, count, sizeof *jobs, compare_ids);
+    mark_written(result, jobs, count);
+    df_pg_result_free(result);
+    size_t missed = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (jobs[i]->outcome != MRS_STORED)
+            batch->missed[missed++] = jobs[i]; /* somebody else's verdict stands */
+    }
+    if (missed > 0)
+        rc = answer_repeated(batch, batch->missed, missed, deadline_ms, err);
+    return rc;
+}
+
+/* A job that stands alone and is refused: without its sale it may pass, because the message and its
+ * verdict must not be lost for a sale that the database does not want. */
+static enum df_code settle_alone(struct mrs_batch *batch, struct mrs_job **job,
+                                 int64_t deadline_ms, struct df_error *err)
+{
+    struct mrs_job *only = job[0];
+    if (only->judgement.capture) {
+        df_log(DF_LOG_ERROR, "sale_refused", "sqlstate=%s", err->sqlstate);
+        only->judgement.capture = false;
+        return mrs_batch_commit(batch, job, 1, deadline_ms, err);
+    }
+    df_log(DF_LOG_ERROR, "row_refused", "sqlstate=%s", err->sqlstate);
+    mrs_count(MRS_COUNT_ROWS_REFUSED, 1);
+    only->error = *err;
+    df_error_set(&only->error, DF_EUNAVAILABLE, "The message could not be stored");
+    return DF_OK;
+}
+
+enum df_code mrs_batch_commit(struct mrs_batch *batch, struct mrs_job **jobs, size_t count,
+                              int64_t deadline_ms, struct df_error *err)
+{
+    enum df_code rc = DF_EBUSY;
+
+    for (int attempt = 0; attempt < 2 && rc == DF_EBUSY; attempt++) { /* deadlock: once more */
+        rc = jobs[0]->kind == MRS_JOB_MESSAGE
+                 ? insert_messages(batch, jobs, count, deadline_ms, err)
+                 : add_verdicts(batch, jobs, count, deadline_ms, err);
+    }
+    if (rc == DF_OK) {
+        mrs_count(MRS_COUNT_BATCHES, 1);
+        mrs_count(MRS_COUNT_BATCH_ROWS, count);
+        return DF_OK;
+    }
+    if (rc == DF_EUNAVAILABLE || rc == DF_ENOMEM)
+        return DF_EUNAVAILABLE;
+    if (count == 1)
+        return settle_alone(batch, jobs, deadline_ms, err);
+    mrs_count(MRS_COUNT_BATCH_SPLITS, 1);
+    rc = mrs_batch_commit(batch, jobs, count / 2, deadline_ms, err);
+    if (rc == DF_OK)
+        rc = mrs_batch_commit(batch, jobs + count / 2, count - count / 2, deadline_ms, err);
+    return rc;
+}
