@@ -94,8 +94,7 @@ class Database {
 
   /** Name of the change log table, '' when there is none. */
   changeLog() {
-    return this.sql(`select oid::regclass from pg_class where relkind = 'r'
-      and relname in ('change_log', 'dealflow_changes', 'changes') limit 1`);
+    return this.sql("select to_regclass('dealflow.change_log')");
   }
 
   rows() {

@@ -3,6 +3,7 @@
 'use strict';
 const crypto = require('node:crypto');
 const fs = require('node:fs');
+const os = require('node:os');
 const path = require('node:path');
 const { spawn } = require('node:child_process');
 const { ROOT } = require('./box.js');
@@ -72,14 +73,16 @@ function childrenOf(pid) {
   }
 }
 
-/** CPU seconds of a process, its living children, and the children it has already reaped. */
+/** CPU seconds of a process, its living children, and the children it has already reaped. Read again
+ * when a child came or went meanwhile: it would be missing from both sums, or be in both. */
 function cpuSeconds(pid) {
-  const [user, system, reapedUser, reapedSystem] = ticks(pid);
-  let sum = user + system + reapedUser + reapedSystem;
-  for (const child of childrenOf(pid)) {
-    const [childUser, childSystem] = ticks(child);
-    sum += childUser + childSystem;
-  }
+  let children;
+  let sum;
+  do {
+    children = childrenOf(pid);
+    sum = [...children.map((child) => ticks(child).slice(0, 2)), ticks(pid)].flat()
+      .reduce((total, part) => total + part, 0);
+  } while (String(children) !== String(childrenOf(pid)));
   return sum / TICKS_PER_SECOND;
 }
 
@@ -87,6 +90,13 @@ const reapedSeconds = () => {
   const [, , user, system] = ticks('self');
   return (user + system) / TICKS_PER_SECOND;
 };
+
+/** CPU seconds of the whole machine: spent by anybody here, and taken away by its host. */
+function machineSeconds() {
+  const [user, nice, system, , , irq, softirq, steal] = fs.readFileSync('/proc/stat', 'utf8')
+    .split('\n', 1)[0].trim().split(/\s+/).slice(1).map(Number);
+  return { busy: (user + nice + system + irq + softirq) / TICKS_PER_SECOND, steal: steal / TICKS_PER_SECOND };
+}
 
 /** Resident memory in MiB: the highest this process has had. */
 function peakRssMib(pid) {
@@ -121,18 +131,26 @@ async function measure(db, contender, load) {
   const cpu = () => Object.fromEntries(
     Object.entries(groups).map(([name, pid]) => [name, cpuSeconds(pid)]));
   const writes = db.writes();
+  const machineBefore = machineSeconds();
   const wrkBefore = reapedSeconds();
   const before = cpu();
   const result = await wrk({ ...load, url: contender.url });
   const after = cpu();
   const split = Object.fromEntries(Object.keys(groups).map((name) => [name, after[name] - before[name]]));
   split.wrk = reapedSeconds() - wrkBefore;
+  const machine = machineSeconds();
+  const ours = Object.values(split).reduce((sum, seconds) => sum + seconds, 0);
+  const share = (seconds) => Math.max(0, seconds) / (result.seconds * os.cpus().length);
   result.ok = result.requests - result.refused;
   return {
     ...result,
     rate: result.ok / result.seconds,
     commits: db.writes() - writes,
     cpu: split,
+    // What spoils a run: work of others on this machine, and time its host did not give it.
+    foreign: share(machine.busy - machineBefore.busy - ours),
+    steal: share(machine.steal - machineBefore.steal),
+    idle: 1 - share(machine.busy - machineBefore.busy),
     rss: peakRssMib(contender.program.pid),
   };
 }
