@@ -113,7 +113,9 @@ static enum df_code classify(const char *sqlstate)
 {
     static const char *const whole_server[] = {"08", "25", "28", "42", "53", "57", "58"};
 
-    if (strcmp(sqlstate, "40001") == 0 || strcmp(sqlstate, "40P01") == 0)
+    /* 23503: a parent row went away while the statement ran; it will be seen as missing now. */
+    if (strcmp(sqlstate, "40001") == 0 || strcmp(sqlstate, "40P01") == 0 ||
+        strcmp(sqlstate, "23503") == 0)
         return DF_EBUSY;
     for (size_t i = 0; i < sizeof whole_server / sizeof whole_server[0]; i++) {
         if (strncmp(sqlstate, whole_server[i], 2) == 0)

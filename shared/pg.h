@@ -77,7 +77,7 @@ void df_pg_array_add_int8(struct df_pg_array *array, int64_t value);
  *   DF_EUNAVAILABLE  connection lost or deadline passed (then disconnected: the outcome of the
  *                    statement is unknown), or classes 53, 57, 58, 42, 25, 28: the server as a
  *                    whole cannot do it now, trying row by row would not help
- *   DF_EBUSY         40001, 40P01: try once more
+ *   DF_EBUSY         40001, 40P01, 23503: try once more
  *   DF_EINPUT        any other SQLSTATE: some row of the statement is at fault
  *   DF_ENOMEM */
 enum df_code df_pg_execute(struct df_pg *pg, const char *statement,
