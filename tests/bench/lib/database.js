@@ -4,9 +4,10 @@
 'use strict';
 const fs = require('node:fs');
 const path = require('node:path');
-const { ROOT, isRoot, run } = require('./box.js');
+const { ROOT, isRoot, run, sleep } = require('./box.js');
 
 const SESSIONS = 20;
+const QUIET_MS = 250; // no transaction for so long: the last run is over
 const SETTINGS = {
   listen_addresses: '',
   port: '5432', // only names the socket: nothing listens on TCP
@@ -82,8 +83,14 @@ class Database {
     this.sessions = this.sql('select id from public.stream_sessions order by id').split('\n');
   }
 
-  /** Same ground for every run: empty tables, no dead rows, no checkpoint falling due. */
-  reset() {
+  /** Same ground for every run: nothing left over from requests that wrk cut off, empty tables, no
+   * dead rows, no checkpoint falling due. */
+  async reset() {
+    let before;
+    do {
+      before = this.writes();
+      await sleep(QUIET_MS);
+    } while (this.writes() !== before);
     this.sql(`truncate ${DATA_TABLES} cascade;
       update public.stream_sessions set total_sales_caught = 0, total_revenue_recovered = 0;`);
     const log = this.changeLog();
