@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <curl/curl.h>
+
 #define CURL_BUFFER_BYTES 16384L /* both ways; the default upload buffer is 64 KiB a call */
 #define RESPONSE_KEEP_BYTES ((size_t)8 * 1024)
 /* Node closes an idle connection after 5 s; using one in that moment would lose the request. */

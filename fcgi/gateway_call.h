@@ -7,8 +7,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <curl/curl.h> /* a private header of the gateway: easy handles are its subject */
-
 #include "fcgi/gateway_format.h"
 #include "fcgi/gateway_settings.h"
 #include "shared/buf.h"
@@ -16,7 +14,7 @@
 struct mrs_ask; /* who is waiting; private to gateway.c */
 
 struct mrs_call {
-    CURL *easy;
+    void *easy;                    /* a CURL; libcurl's header stays in the .c files */
     struct mrs_ask *ask;           /* borrowed */
     struct mrs_settings *settings; /* one reference while under way */
     size_t model;

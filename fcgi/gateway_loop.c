@@ -11,6 +11,8 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include <curl/curl.h>
+
 #include "shared/clock.h"
 #include "shared/log.h"
 

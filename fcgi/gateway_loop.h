@@ -48,7 +48,7 @@ struct mrs_gateway {
     struct mrs_gateway_stats stats;
     int64_t waiting_count; /* arrivals, queue and retries together */
     /* The thread's own: */
-    CURLM *multi;
+    void *multi; /* a CURLM */
     int epoll_fd;
     int64_t timer_due_ms; /* libcurl's, or -1 */
     struct mrs_settings *settings;
