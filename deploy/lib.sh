@@ -47,7 +47,9 @@ df_is_root() {
     [ "$(id -u)" -eq 0 ]
 }
 
-# Runs a command as the user everything runs as: the caller, or DF_USER when root calls.
+# Runs a command as the user everything runs as: the caller, or DF_USER when root calls. Commands
+# that wait for a service (s6-svc -w, s6-svwait) must run so too: the supervisor cannot write to the
+# fifo that root would make for its answer.
 df_as_user() {
     if df_is_root; then
         setpriv --reuid "$DF_USER" --regid "$DF_USER" --clear-groups \
