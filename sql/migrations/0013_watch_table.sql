@@ -4,11 +4,16 @@
 -- channel dealflow,
 --     {"schema":..,"table":..,"type":..,"stream_session_id":..,"ids":[..],"commit_timestamp":..}
 -- Ids and never rows: anybody may LISTEN, and a payload must stay below 8000 bytes; who reads on
--- does so under a role of his own. Statements of many rows are split, 180 uuids to a payload.
+-- does so under a role of his own. Statements of many rows are split, 180 uuids to a payload. Postgres
+-- sends equal notifications of one transaction once, so two updates of a row within a millisecond may
+-- be one notification; the log has both. A changed primary key is an UPDATE of the new key whose old
+-- row is null.
 --
 -- Statement level, because a row trigger sends 64 notifications for 64 messages. One function per
 -- table, written here, because a function for all tables needs dynamic SQL, which is planned anew
--- for each statement; these are planned once per connection.
+-- for each statement; these are planned once per connection. Cost of an insert into chat_messages with
+-- and without (Postgres 15, CPU per statement): 1 row 123 and 54 us, of which the log takes 35; 64 rows
+-- of one session 1,140 and 1,030 us. What remains is the foreign key, checked row by row.
 
 create or replace function dealflow.watch_table(
     p_table regclass,
