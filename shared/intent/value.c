@@ -1,0 +1,318 @@
+/* shared/intent/value.c - the amount that a buyer bids or offers in a line. */
+#include "shared/intent/rules.h"
+
+#include <string.h>
+
+#include "shared/intent.h"
+#include "shared/intent/lexicon.h"
+
+/* Number words; folded. Multipliers are 100 and 1000. */
+struct number_word {
+    const char *word;
+    int value;
+};
+
+static const struct number_word number_words[] = {
+    {"one", 1},         {"two", 2},        {"three", 3},      {"four", 4},      {"five", 5},
+    {"six", 6},         {"seven", 7},      {"eight", 8},      {"nine", 9},      {"ten", 10},
+    {"eleven", 11},     {"twelve", 12},    {"thirteen", 13},  {"fourteen", 14}, {"fifteen", 15},
+    {"sixteen", 16},    {"seventeen", 17}, {"eighteen", 18},  {"nineteen", 19}, {"twenty", 20},
+    {"thirty", 30},     {"forty", 40},     {"fourty", 40},    {"fifty", 50},    {"sixty", 60},
+    {"seventy", 70},    {"eighty", 80},    {"ninety", 90},    {"hundred", 100}, {"hunnid", 100},
+    {"thousand", 1000}, {"grand", 1000},   {"fiver", 5},      {"tenner", 10},   {"veinte", 20},
+    {"treinta", 30},    {"cuarenta", 40},  {"cincuenta", 50}, {"sesenta", 60},  {"setenta", 70},
+    {"ochenta", 80},    {"noventa", 90},   {"cien", 100},     {"quinze", 15},   {"vingt", 20},
+    {"trente", 30},     {"quarante", 40},  {"cinquante", 50}, {"soixante", 60}, {"cent", 100},
+};
+
+static int number_word(const struct df_text *text, const struct df_token *t)
+{
+    if (t->kind != DF_TOKEN_WORD)
+        return 0;
+    for (size_t i = 0; i < sizeof number_words / sizeof number_words[0]; i++)
+        if (df_token_is(text, t, number_words[i].word))
+            return number_words[i].value;
+    return 0;
+}
+
+/* An amount found in the line, with what speaks for it. */
+struct amount {
+    int64_t cents;
+    size_t first, last; /* tokens */
+    bool has_money;     /* a currency sign or word beside it */
+    bool in_words;
+};
+
+/* "1,250.50" is 125050 cents; "12,5" is 1250; false for more digits than money has. */
+static bool read_digits(const struct df_text *text, const struct df_token *t, int64_t *cents)
+{
+    int64_t whole = 0, part = 0;
+    size_t mark = 0, after;
+    int digits = 0;
+
+    for (size_t i = t->start; i < t->end; i++) /* the last mark is the decimal one, maybe */
+        if (text->chars[i] == '.' || text->chars[i] == ',')
+            mark = i;
+    after = mark == 0 ? 0 : t->end - mark - 1u;
+    if (after == 3 && text->chars[mark] == ',')
+        mark = 0; /* thousands */
+    else if (after > 2)
+        return false;
+    for (size_t i = t->start; i < t->end; i++) {
+        uint32_t c = text->chars[i];
+        if (c == '.' || c == ',')
+            continue;
+        if (++digits > 9)
+            return false;
+        if (mark != 0 && i > mark)
+            part = part * 10 + (int64_t)(c - '0');
+        else
+            whole = whole * 10 + (int64_t)(c - '0');
+    }
+    *cents = whole * 100 + (mark != 0 && after == 1 ? part * 10 : part);
+    return true;
+}
+
+static const struct df_token *token_at(const struct df_text *text, size_t i)
+{
+    return i < text->token_count ? &text->tokens[i] : NULL;
+}
+
+static bool has_class(const struct df_token *t, uint32_t classes)
+{
+    return t != NULL && t->kind == DF_TOKEN_WORD && (t->classes & classes) != 0;
+}
+
+static bool is_word(const struct df_text *text, const struct df_token *t, const char *word)
+{
+    return t != NULL && t->kind == DF_TOKEN_WORD && df_token_is(text, t, word);
+}
+
+static bool is_mark(const struct df_text *text, const struct df_token *t, char mark)
+{
+    return t != NULL && t->kind == DF_TOKEN_PUNCT && text->chars[t->start] == (uint32_t)mark;
+}
+
+/* "twenty two" = 22, "two hundred fifty" = 250, "one twenty" = 120, "forty two fifty" = 42.50. */
+static bool read_words(const struct df_text *text, size_t at, struct amount *out)
+{
+    int64_t total = 0, last = 0;
+    int values[6];
+    size_t n = 0, i = at;
+
+    for (; i < text->token_count && n < 6; i++) {
+        int v = number_word(text, &text->tokens[i]);
+        if (v == 0 && n > 0 &&
+            (is_word(text, &text->tokens[i], "and") ||
+             (is_mark(text, &text->tokens[i], '-') && text->tokens[i].glued)) &&
+            number_word(text, &text->tokens[i + 1 < text->token_count ? i + 1 : i]) != 0)
+            continue;
+        if (v == 0)
+            break;
+        values[n++] = v;
+    }
+    if (n == 0)
+        return false;
+    out->first = at;
+    out->last = i - 1;
+    out->in_words = true;
+    if (n == 3 && values[0] >= 20 && values[0] < 100 && values[1] < 10 && values[2] >= 10 &&
+        values[2] < 100) {
+        out->cents = (values[0] + values[1]) * 100 + values[2];
+        return true;
+    }
+    for (size_t k = 0; k < n; k++) {
+        if (values[k] >= 100)
+            last = (last == 0 ? 1 : last) * values[k];
+        else if (last > 0 && last < 10 && values[k] >= 10) /* "one twenty" */
+            last = last * 100 + values[k];
+        else if (last % 100 >= 20 && last % 10 == 0 && values[k] >= 10 && last < 100) {
+            out->cents = last * 100 + values[k]; /* "forty fifty" */
+            return true;
+        } else
+            last += values[k];
+    }
+    total = last;
+    out->cents = total * 100;
+    /* a lone small word ("one", "two") is a count or a pronoun, not a price */
+    return total >= 3 || n > 1;
+}
+
+/* Reads the amount that starts at token i, with its currency and "k". */
+static bool read_amount(const struct df_text *text, size_t i, struct amount *out)
+{
+    const struct df_token *t = &text->tokens[i];
+    const struct df_token *before = i > 0 ? &text->tokens[i - 1] : NULL;
+    const struct df_token *next;
+
+    *out = (struct amount){.first = i, .last = i};
+    if (t->kind == DF_TOKEN_NUMBER) {
+        if (!read_digits(text, t, &out->cents))
+            return false;
+    } else if (!read_words(text, i, out)) {
+        return false;
+    }
+    next = token_at(text, out->last + 1);
+    if (before != NULL && before->kind == DF_TOKEN_MONEY)
+        out->has_money = true;
+    if (next != NULL && next->glued && is_word(text, next, "k") && out->cents < 100000000) {
+        out->cents *= 1000;
+        out->last++;
+        out->has_money = true;
+        next = token_at(text, out->last + 1);
+    }
+    if (next != NULL && next->kind == DF_TOKEN_MONEY) {
+        out->has_money = true;
+    } else if (is_word(text, next, "p") && next->glued && t->kind == DF_TOKEN_NUMBER) {
+        out->cents /= 100; /* pence */
+        out->has_money = true;
+    } else if (has_class(next, DF_CLASS_MONEY)) {
+        out->has_money = true;
+        out->last++;
+    } else if (is_word(text, next, "and") && is_word(text, token_at(text, out->last + 2), "a") &&
+               is_word(text, token_at(text, out->last + 3), "half")) {
+        out->cents += 50;
+    }
+    return out->cents >= 1 && out->cents <= DF_VALUE_CENTS_MAX;
+}
+
+/* Signs that the number names an item, a size, a time or a count. */
+static bool is_no_price(const struct df_text *text, const struct amount *a)
+{
+    const struct df_token *before = a->first > 0 ? &text->tokens[a->first - 1] : NULL;
+    const struct df_token *two_before = a->first > 1 ? &text->tokens[a->first - 2] : NULL;
+    const struct df_token *next = token_at(text, a->last + 1);
+
+    if (a->has_money)
+        return false;
+    if (is_mark(text, before, '#') || is_mark(text, before, '/') || is_mark(text, before, ':') ||
+        is_mark(text, next, '/') || is_mark(text, next, '%') || is_mark(text, next, ':') ||
+        is_mark(text, next, '\'') || is_mark(text, next, '"'))
+        return true;
+    if (before != NULL && before->glued && is_mark(text, before, '-') && two_before != NULL)
+        return true; /* B-14, 1-12 */
+    if (text->tokens[a->first].glued && before != NULL && before->kind == DF_TOKEN_WORD)
+        return true; /* sp5der, psa10 */
+    if (next != NULL && next->glued && next->kind == DF_TOKEN_WORD)
+        return true; /* 2x, 10c, 13s, 90s */
+    if (has_class(before, DF_CLASS_LABEL | DF_CLASS_SIZE | DF_CLASS_UNIT) &&
+        !has_class(before, DF_CLASS_HOLD))
+        return true;
+    if (has_class(next, DF_CLASS_UNIT | DF_CLASS_SIZE | DF_CLASS_TIME) &&
+        !is_word(text, next, "kids"))
+        return true;
+    if ((is_word(text, next, "for") || is_word(text, next, "pour") ||
+         is_word(text, next, "para")) &&
+        has_class(token_at(text, a->last + 2), DF_CLASS_FIRST))
+        return true; /* "24 for me" claims number 24 */
+    if (a->in_words && a->cents < 1000)
+        return true; /* "till six", "five of em": counts and times more often than prices */
+    return is_word(text, before, "than") || is_word(text, before, "of") ||
+           is_word(text, next, "of") || is_word(text, before, "till") ||
+           is_word(text, before, "times") || is_word(text, before, "quantity");
+}
+
+/* "ok 45", "so 26": the sum the buyer comes round to. */
+static const char *const counter_words[] = {"so", "then", "ok",   "okay", "fine",   "for",
+                                            "to", "por",  "pour", "em",   "counter"};
+
+/* Whether the word before token i is one of these. */
+static bool is_one_of(const struct df_text *text, size_t i, const char *const *words, size_t count)
+{
+    for (size_t k = 0; i > 0 && k < count; k++)
+        if (is_word(text, &text->tokens[i - 1], words[k]))
+            return true;
+    return false;
+}
+
+/* Words that make the number behind them the author's price. */
+static bool is_offered(const struct df_text *text, const struct amount *a)
+{
+    size_t near = a->first > 4 ? a->first - 4 : 0;
+
+    for (size_t i = near; i < a->first; i++)
+        if (has_class(&text->tokens[i], DF_CLASS_BID) && !is_word(text, &text->tokens[i], "deal"))
+            return true;
+    return is_one_of(text, a->first, counter_words, sizeof counter_words / sizeof counter_words[0]);
+}
+
+/* "25 for the tote", "14 on the comic", "2 for 35" is the other way round. */
+static bool is_price_first(const struct df_text *text, const struct amount *a)
+{
+    const struct df_token *next = token_at(text, a->last + 1);
+    const struct df_token *after = token_at(text, a->last + 2);
+
+    if (!is_word(text, next, "for") && !is_word(text, next, "on") && !is_word(text, next, "por") &&
+        !is_word(text, next, "pour"))
+        return false;
+    return after != NULL && after->kind == DF_TOKEN_WORD && number_word(text, after) == 0;
+}
+
+/* Whether the line claims in a way that makes a bare number an item number: "sold 22". */
+static bool claims(const struct df_text *text)
+{
+    for (size_t i = 0; i < text->token_count; i++)
+        if (has_class(&text->tokens[i], DF_CLASS_CLAIM) &&
+            !is_word(text, &text->tokens[i], "take") && !is_word(text, &text->tokens[i], "ill"))
+            return true;
+    return false;
+}
+
+/* No noun right behind it that it would count: "snuck in with 31", "26.", "is 55 alright". */
+static bool stands_free(const struct df_text *text, const struct amount *a)
+{
+    const struct df_token *next = token_at(text, a->last + 1);
+
+    return next == NULL || next->kind != DF_TOKEN_WORD || has_class(next, DF_CLASS_STOP);
+}
+
+static bool is_alone(const struct df_text *text, const struct amount *a)
+{
+    size_t content = 0;
+
+    for (size_t i = 0; i < text->token_count; i++) {
+        const struct df_token *t = &text->tokens[i];
+        if (i >= a->first && i <= a->last)
+            continue;
+        if (t->kind == DF_TOKEN_WORD)
+            content++;
+    }
+    if (a->cents <= 300 && content > 0) /* "2 please" is a count */
+        return false;
+    return content <= 3;
+}
+
+int64_t df_value_of(const struct df_text *text)
+{
+    int64_t value = DF_VALUE_NONE;
+    int best = 0;
+    bool claimed = claims(text);
+
+    for (size_t i = 0; i < text->token_count; i++) {
+        struct amount a;
+        int strength;
+        if (!read_amount(text, i, &a))
+            continue;
+        i = a.last;
+        if (is_no_price(text, &a))
+            continue;
+        if (is_offered(text, &a))
+            strength = 4;
+        else if (a.has_money)
+            strength = 4;
+        else if (is_price_first(text, &a) ||
+                 (a.first > 0 && is_word(text, &text->tokens[a.first - 1], "at")))
+            strength = 3;
+        else if (!claimed && is_alone(text, &a))
+            strength = 2;
+        else if (!claimed && a.cents >= 500 && stands_free(text, &a))
+            strength = 1;
+        else
+            strength = 0;
+        if (strength > 0 && strength >= best) { /* the last one named is the one stood by */
+            best = strength;
+            value = a.cents;
+        }
+    }
+    return value;
+}
