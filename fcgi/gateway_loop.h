@@ -1,5 +1,5 @@
-/* fcgi/gateway_loop.h - what the askers (gateway.c) and the gateway's thread (gateway_loop.c) share.
- * Private to these two files. */
+/* fcgi/gateway_loop.h - what the askers (gateway.c) and the gateway's thread (gateway_loop.c,
+ * gateway_settle.c) share. Private to these files. */
 #ifndef FCGI_GATEWAY_LOOP_H
 #define FCGI_GATEWAY_LOOP_H
 
@@ -63,6 +63,18 @@ struct mrs_gateway {
 };
 
 void mrs_ask_append(struct ask_list *list, struct mrs_ask *ask);
+
+#define MRS_TIMED_OUT "AI analysis timed out"
+
+/* Gives the answer. `call` is the one that just ended, or NULL when the ask was still waiting. After
+ * this the ask is gone: its memory is the asker's. The gateway's thread only, like the next two. */
+void mrs_ask_finish(struct mrs_gateway *gateway, struct mrs_ask *ask, const struct mrs_call *call,
+                    enum df_code code);
+/* Judges a call that left the multi handle with `result` (a CURLcode): its ask is answered, or back
+ * in line. */
+void mrs_gateway_settle(struct mrs_gateway *gateway, struct mrs_call *call, int result);
+/* The error for a status that is no success: code and text as the contract has them. */
+enum df_code mrs_status_error(struct df_error *err, int status);
 
 /* The thread's main function; the argument is the gateway. Ends after is_stopping was set and
  * wake_fd written; every ask has been answered then. */

@@ -154,12 +154,15 @@ test('Retry-After is honoured, in seconds and as a date', () => withGateway({ ti
 }));
 
 test('a Retry-After beyond the deadline ends the ask at once', () => withGateway({}, async (model, probe) => {
-  model.script({ status: 429, headers: { 'retry-after': '3600' }, body: {} });
-  const answer = await probe.ask();
-  assert.deepEqual([answer.code, answer.error, answer.status, answer.retry_after_s],
-    ['RATE_LIMITED', 'AI analysis failed: 429', 429, 60]);
-  assert.ok(answer.ms < 1000, `${answer.ms} ms`);
-  assert.equal(model.requests.length, 1);
+  for (const seconds of ['3600', '9223372036854775807']) {
+    model.requests.length = 0;
+    model.script({ status: 429, headers: { 'retry-after': seconds }, body: {} });
+    const answer = await probe.ask();
+    assert.deepEqual([answer.code, answer.error, answer.status, answer.retry_after_s],
+      ['RATE_LIMITED', 'AI analysis failed: 429', 429, 60]);
+    assert.ok(answer.ms < 1000, `${answer.ms} ms`);
+    assert.equal(model.requests.length, 1);
+  }
 }));
 
 test('other statuses are final and keep their number', () => withGateway({ use_breaker: false }, async (model, probe) => {
