@@ -43,6 +43,9 @@ class Box {
     this.dir = fs.mkdtempSync(path.join(process.env.TMPDIR || os.tmpdir(), 'dealflow-bench-'));
     fs.chmodSync(this.dir, 0o711); // Postgres runs as another user and must get through
     this.children = [];
+    process.on('exit', () => { // --help and wrong usage leave early, with nothing started
+      if (this.children.length === 0) this.remove();
+    });
     for (const signal of ['SIGINT', 'SIGTERM']) {
       process.on(signal, () => this.close().then(() => process.exit(130)));
     }
@@ -98,7 +101,11 @@ class Box {
   async close() {
     for (const child of [...this.children].reverse()) await this.stop(child);
     if (process.env.BENCH_KEEP) console.error(`kept: ${this.dir}`);
-    else fs.rmSync(this.dir, { recursive: true, force: true });
+    this.remove();
+  }
+
+  remove() {
+    if (!process.env.BENCH_KEEP) fs.rmSync(this.dir, { recursive: true, force: true });
   }
 }
 
