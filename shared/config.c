@@ -162,7 +162,7 @@ static void clear_all(void *settings, const struct df_config_key *keys, size_t k
         clear_key(field_of(settings, &keys[i]), &keys[i]);
 }
 
-/* --- a file of KEY=VALUE lines ----------------------------------------------------------------- */
+/* --- a file of KEY=VALUE lines --- */
 
 struct line {
     const char *name, *value; /* both in the file's text */
@@ -212,7 +212,8 @@ static enum df_code read_file(struct file *file, const char *path, struct df_err
 static bool cut_line(struct line *out, char *line)
 {
     line += strspn(line, " \t");
-    size_t name_len = strspn(line, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_");
+    size_t name_len =
+        strspn(line, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_");
     if (name_len == 0 || line[name_len] != '=')
         return false;
     char *value = line + name_len + 1;
@@ -285,8 +286,8 @@ enum df_code df_config_load(void *settings, const struct df_config_key *keys, si
     return load(settings, keys, key_count, &none, err);
 }
 
-enum df_code df_config_load_file(void *settings, const struct df_config_key *keys,
-                                 size_t key_count, const char *path, struct df_error *err)
+enum df_code df_config_load_file(void *settings, const struct df_config_key *keys, size_t key_count,
+                                 const char *path, struct df_error *err)
 {
     struct file file = {0};
 

@@ -11,7 +11,7 @@
 
 #define REPLACEMENT "\xEF\xBF\xBD" /* U+FFFD */
 
-/* --- jansson and memory ------------------------------------------------------------------------ */
+/* --- jansson and memory --- */
 
 /* jansson 2.14 ignores a failed allocation while it collects a string and, if the closing quote was
  * what got lost, reads past its buffer. The allocation that follows the string is checked, so the
@@ -34,7 +34,7 @@ static void __attribute__((constructor)) guard_jansson(void)
     json_set_alloc_funcs(guarded_malloc, free);
 }
 
-/* --- UTF-8 ------------------------------------------------------------------------------------- */
+/* --- UTF-8 --- */
 
 /* Returns the length of the well-formed sequence at p, or 0. Then *bad_len is how many bytes one
  * U+FFFD stands for: the longest start of a sequence (Unicode 3.9, and what browsers do). */
@@ -74,7 +74,7 @@ static size_t utf8_length(const unsigned char *p, size_t left, size_t *bad_len)
     return need;
 }
 
-/* --- the scan ---------------------------------------------------------------------------------- */
+/* --- the scan --- */
 
 struct scan {
     const char *in;
@@ -119,7 +119,8 @@ static int32_t hex4(const char *p, size_t left)
     return value;
 }
 
-/* `at` is at a backslash. Returns the place after the escape; malformed ones are jansson's to refuse. */
+/* `at` is at a backslash. Returns the place after the escape; malformed ones are jansson's to
+ * refuse. */
 static size_t scan_escape(struct scan *s, size_t at)
 {
     if (at + 1 >= s->in_len || s->in[at + 1] != 'u')
@@ -186,8 +187,8 @@ static bool overflows(const struct scan *s, size_t from, size_t digits_end, size
         from++;
     if (from == digits_end)
         return false; /* zero, whatever the exponent */
-    int64_t magnitude = exponent + (from < point ? (int64_t)(point - from) - 1
-                                                 : -(int64_t)(from - point));
+    int64_t magnitude =
+        exponent + (from < point ? (int64_t)(point - from) - 1 : -(int64_t)(from - point));
     if (magnitude != 308)
         return magnitude > 308;
     for (size_t i = 0; limit[i] != '\0'; from++) {
@@ -268,7 +269,11 @@ static bool scan_text(struct scan *s, size_t at)
             at++;
             break;
         case '-':
-        case '0': case '1': case '2': case '3': case '4': /* clang-format off */
+        case '0':
+        case '1':
+        case '2':
+        case '3':
+        case '4': /* clang-format off */
         case '5': case '6': case '7': case '8': case '9': /* clang-format on */
             at = scan_number(s, at);
             break;
@@ -352,10 +357,11 @@ enum df_code df_json_parse(json_t **out, const char *body, size_t body_len, size
     return rc;
 }
 
-/* --- out --------------------------------------------------------------------------------------- */
+/* --- out --- */
 
-/* Finds the fewest significant digits that read back as the same double: 17 always suffice, and what
- * 15 or fewer can say is what 15 say, less the zeros; but denormal numbers hold fewer. Writes them without point or trailing zeros; the value is 0.DIGITS * 10^result. */
+/* Finds the fewest significant digits that read back as the same double: 17 always suffice, and
+ * what 15 or fewer can say is what 15 say, less the zeros; but denormal numbers hold fewer. Writes
+ * them without point or trailing zeros; the value is 0.DIGITS * 10^result. */
 static int shortest_digits(char digits[24], double value)
 {
     char text[40];

@@ -37,8 +37,8 @@ static const struct {
 
 struct key {
     enum alg alg;
-    bool is_secret; /* JWT_SECRET: the HS256 key of tokens whose kid no other key has */
-    json_t *jwk;    /* owned; only needed members, and alg, so that libjose insists on it */
+    bool is_secret;  /* JWT_SECRET: the HS256 key of tokens whose kid no other key has */
+    json_t *jwk;     /* owned; only needed members, and alg, so that libjose insists on it */
     const char *kid; /* borrowed from jwk; NULL when it has none */
 };
 
@@ -64,7 +64,7 @@ static jose_cfg_t *quiet_cfg(void)
     return cfg;
 }
 
-/* --- keys ---------------------------------------------------------------------------------------- */
+/* --- keys --- */
 
 static void wipe_secret(json_t *jwk)
 {
@@ -251,13 +251,14 @@ static const struct key *choose_key(const struct df_jwt_keys *keys, enum alg alg
             candidates++;
         }
     }
-    /* JWT_SECRET has no kid of its own, yet auth servers put one into the tokens they sign with it. */
+    /* JWT_SECRET has no kid of its own, yet auth servers put one into the tokens they sign with it.
+     */
     if (secret != NULL && (kid == NULL || candidates == 0))
         return secret;
     return candidates == 1 ? found : NULL;
 }
 
-/* --- the header ---------------------------------------------------------------------------------- */
+/* --- the header --- */
 
 enum df_jwt_result df_jwt_from_header(const char *header, const char **token, size_t *token_len)
 {
@@ -282,7 +283,7 @@ enum df_jwt_result df_jwt_from_header(const char *header, const char **token, si
     return DF_JWT_OK;
 }
 
-/* --- verification -------------------------------------------------------------------------------- */
+/* --- verification --- */
 
 struct part {
     const char *text;
@@ -395,8 +396,7 @@ static bool read_claims(struct df_claims *claims, struct part payload, int64_t n
               read_text(claims->sub, sizeof claims->sub, object, "sub");
 
     json_decref(object);
-    return ok && claims->expires_at_s > now_s - leeway_s &&
-           claims->starts_at_s <= now_s + leeway_s;
+    return ok && claims->expires_at_s > now_s - leeway_s && claims->starts_at_s <= now_s + leeway_s;
 }
 
 enum df_jwt_result df_jwt_verify(const struct df_jwt_keys *keys, const char *token,
@@ -433,7 +433,7 @@ enum df_jwt_result df_jwt_verify(const struct df_jwt_keys *keys, const char *tok
     return result;
 }
 
-/* --- what the caller is told ----------------------------------------------------------------------- */
+/* --- what the caller is told --- */
 
 const char *df_jwt_refusal_code(enum df_jwt_result result)
 {

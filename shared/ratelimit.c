@@ -159,8 +159,8 @@ bool df_ratelimit_take(struct df_ratelimit *limit, const void *key, size_t key_l
 
     burst = fmax(burst, 1); /* a bucket that cannot hold one token would never open */
     (void)pthread_mutex_lock(&stripe->lock);
-    struct bucket *bucket = find_bucket(limit->buckets + set * limit->set_size, limit->set_size,
-                                        hash, burst, now_ms);
+    struct bucket *bucket =
+        find_bucket(limit->buckets + set * limit->set_size, limit->set_size, hash, burst, now_ms);
     bool ok = take(bucket, per_second, burst, now_ms, retry_after_ms);
     (void)pthread_mutex_unlock(&stripe->lock);
     return ok;

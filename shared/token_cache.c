@@ -143,8 +143,8 @@ void df_token_cache_store(struct df_token_cache *cache, const char *token, size_
     struct entry *set = locked_set(cache, digest, &stripe);
     /* Under the lock: a clear that started before us has raised the generation already, one that
      * starts later will come to this set after us. */
-    bool outdated = last_miss.cache == cache &&
-                    last_miss.generation != atomic_load(&cache->generation);
+    bool outdated =
+        last_miss.cache == cache && last_miss.generation != atomic_load(&cache->generation);
     struct entry *victim = &set[0];
     for (size_t i = 0; i < cache->set_size && !outdated; i++) {
         if (set[i].used != 0 && memcmp(set[i].digest, digest, DIGEST_SIZE) == 0) {

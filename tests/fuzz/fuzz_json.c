@@ -23,10 +23,8 @@ static void check_strings(const json_t *value)
 
     if (json_is_string(value))
         MUST(strlen(json_string_value(value)) == json_string_length(value));
-    json_array_foreach((json_t *)value, i, member)
-        check_strings(member);
-    json_object_foreach((json_t *)value, key, member)
-        check_strings(member);
+    json_array_foreach((json_t *)value, i, member) check_strings(member);
+    json_object_foreach((json_t *)value, key, member) check_strings(member);
 }
 
 static void parse(const char *body, size_t len)

@@ -166,8 +166,16 @@ static void lets_a_file_win_over_the_environment(void **state)
 
 static void takes_a_file_of_any_shape(void **state)
 {
-    static const char *const texts[] = {"", "\n", "=", "T_NAME", "T_NAME=", "T_NAME=\"", "T_NAME='\n\n"
-                                        "T_NAME=\"\"\r\n", "=x\n T_WORKERS = 5\n", "T_WORKERS=3"};
+    static const char *const texts[] = {"",
+                                        "\n",
+                                        "=",
+                                        "T_NAME",
+                                        "T_NAME=",
+                                        "T_NAME=\"",
+                                        "T_NAME='\n\n"
+                                        "T_NAME=\"\"\r\n",
+                                        "=x\n T_WORKERS = 5\n",
+                                        "T_WORKERS=3"};
     (void)state;
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         struct settings s;

@@ -163,7 +163,8 @@ static void limits_the_nesting(void **state)
         json_decref(root);
     }
     /* Brackets in strings and brackets that were closed do not count. */
-    char wide[2048] = "[\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\\\"[[\"";
+    char wide[2048] =
+        "[\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\\\"[[\"";
     for (int i = 0; i < 200; i++)
         strcat(wide, ",[{}]");
     strcat(wide, "]");
@@ -230,7 +231,8 @@ static void says_where_and_why_without_quoting(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         root = (json_t *)&err;
-        assert_int_equal(df_json_parse(&root, rows[i].body, strlen(rows[i].body), 100, &err), DF_EINPUT);
+        assert_int_equal(df_json_parse(&root, rows[i].body, strlen(rows[i].body), 100, &err),
+                         DF_EINPUT);
         assert_null(root);
         assert_string_equal(err.msg, rows[i].want);
     }
@@ -261,7 +263,8 @@ static void refuses_a_body_over_the_limit(void **state)
 static void survives_any_failed_allocation(void **state)
 {
     static const char body[] =
-        "{\"message\":\"a text that is longer than one first buffer\",\"big\":1e999,\"n\":[1,2.5,true],"
+        "{\"message\":\"a text that is longer than one first "
+        "buffer\",\"big\":1e999,\"n\":[1,2.5,true],"
         "\"a key that is longer than sixteen bytes\":\"\\ud83d\\ude00\xFF\",\"c\":null}";
     int failures = 0;
 
@@ -357,7 +360,8 @@ static void escapes_what_json_must_not_hold(void **state)
 
 static void leaves_no_half_string_when_out_of_room(void **state)
 {
-    static const char text[] = "ab\ncd\xFF" "ef\"";
+    static const char text[] = "ab\ncd\xFF"
+                               "ef\"";
 
     (void)state;
     for (size_t max = 4; max < 19; max++) {

@@ -119,8 +119,9 @@ static void takes_good_tokens_of_three_algorithms(void **state)
         {"{\"alg\":\"RS256\",\"kid\":\"rsa-1\"}", KEY_RSA}, {"{\"typ\":\"JWT\",\"alg\":\"RS256\"}", KEY_RSA},
     };
     /* clang-format on */
-    static const char payload[] = "{\"role\":\"authenticated\",\"sub\":\"aaaaaaaa-aaaa-4aaa-8aaa-"
-                                  "aaaaaaaaaaaa\",\"exp\":1800000100,\"nbf\":1799999999,\"aud\":\"x\"}";
+    static const char payload[] =
+        "{\"role\":\"authenticated\",\"sub\":\"aaaaaaaa-aaaa-4aaa-8aaa-"
+        "aaaaaaaaaaaa\",\"exp\":1800000100,\"nbf\":1799999999,\"aud\":\"x\"}";
     struct df_jwt_keys *keys = keys_of(JWT_SECRET, SET);
     struct df_claims claims;
 
@@ -134,7 +135,11 @@ static void takes_good_tokens_of_three_algorithms(void **state)
         assert_string_equal(claims.sub, "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa");
         assert_int_equal(claims.expires_at_s, 1800000100);
         assert_int_equal(claims.starts_at_s, 1799999999);
-        assert_memory_equal(claims.algorithm, rows[i].jwk == NULL ? "HS256" : strstr(rows[i].header, "RS") ? "RS256" : "ES256", 6);
+        assert_memory_equal(claims.algorithm,
+                            rows[i].jwk == NULL            ? "HS256"
+                            : strstr(rows[i].header, "RS") ? "RS256"
+                                                           : "ES256",
+                            6);
     }
     df_jwt_keys_free(keys);
 }
@@ -199,10 +204,23 @@ static void refuses_claims_that_do_not_fit(void **state)
 
 static void refuses_what_has_not_the_form_of_a_token(void **state)
 {
-    static const char *const bad[] = {
-        "", ".", "..", "...", "a.b.c", "abc", "a.b", "e30.e30", "e30.e30.e30.x", "W10.e30.e30",
-        "eyJhbGciOiJIUzI1NiJ9=.e30.e30", "eyJhbGciOiJIUzI1NiJ9.e3+.e30", "eyJhbGciOiJIUzI1NiJ9.e3/0.e30",
-        "eyJhbGciOiJIUzI1NiJ9. e30.e30", "eyJhbGciOiJIUzI1NiJ9.e30.x", ".e30.e30", "bm90IGpzb24.e30.e30"};
+    static const char *const bad[] = {"",
+                                      ".",
+                                      "..",
+                                      "...",
+                                      "a.b.c",
+                                      "abc",
+                                      "a.b",
+                                      "e30.e30",
+                                      "e30.e30.e30.x",
+                                      "W10.e30.e30",
+                                      "eyJhbGciOiJIUzI1NiJ9=.e30.e30",
+                                      "eyJhbGciOiJIUzI1NiJ9.e3+.e30",
+                                      "eyJhbGciOiJIUzI1NiJ9.e3/0.e30",
+                                      "eyJhbGciOiJIUzI1NiJ9. e30.e30",
+                                      "eyJhbGciOiJIUzI1NiJ9.e30.x",
+                                      ".e30.e30",
+                                      "bm90IGpzb24.e30.e30"};
     struct df_jwt_keys *keys = keys_of(JWT_SECRET, SET);
     struct df_claims claims;
 
@@ -215,7 +233,8 @@ static void refuses_what_has_not_the_form_of_a_token(void **state)
     char four[600], huge[9000];
     (void)snprintf(four, sizeof four, "%s.x", good);
     assert_int_equal(df_jwt_verify(keys, four, strlen(four), NOW_S, 0, &claims), DF_JWT_BAD_FORMAT);
-    assert_int_equal(df_jwt_verify(keys, good, strlen(good) - 44, NOW_S, 0, &claims), DF_JWT_BAD_FORMAT);
+    assert_int_equal(df_jwt_verify(keys, good, strlen(good) - 44, NOW_S, 0, &claims),
+                     DF_JWT_BAD_FORMAT);
     free(good);
     memset(huge, 'A', sizeof huge);
     huge[100] = huge[200] = '.';
@@ -251,7 +270,8 @@ static void names_algorithms_it_does_not_take(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         for (int with_signature = 0; with_signature <= 1; with_signature++) {
-            size_t used = jose_b64_enc_buf(rows[i].header, strlen(rows[i].header), token, sizeof token);
+            size_t used =
+                jose_b64_enc_buf(rows[i].header, strlen(rows[i].header), token, sizeof token);
             (void)strcpy(token + used, with_signature ? ".e30.e30" : ".e30.");
             assert_int_equal(df_jwt_verify(keys, token, strlen(token), NOW_S, 0, &claims),
                              DF_JWT_BAD_ALGORITHM);
@@ -273,18 +293,25 @@ static void refuses_wrong_signatures(void **state)
 
     (void)state;
     assert_int_equal(verify(keys, sign(hs, "{}", other), 0, &claims), DF_JWT_BAD_LEGACY);
-    assert_int_equal(verify(keys, sign("{\"alg\":\"ES256\",\"kid\":\"ec-1\"}", "{}", KEY_EC_OTHER), 0, &claims),
-                     DF_JWT_BAD_ASYMMETRIC);
+    assert_int_equal(
+        verify(keys, sign("{\"alg\":\"ES256\",\"kid\":\"ec-1\"}", "{}", KEY_EC_OTHER), 0, &claims),
+        DF_JWT_BAD_ASYMMETRIC);
     /* an unknown kid, or another key's kid, even with a signature that is good */
-    assert_int_equal(verify(keys, sign("{\"alg\":\"ES256\",\"kid\":\"ec-2\"}", "{}", KEY_EC), 0, &claims),
-                     DF_JWT_BAD_ASYMMETRIC);
-    assert_int_equal(verify(keys, sign("{\"alg\":\"ES256\",\"kid\":\"rsa-1\"}", "{}", KEY_EC), 0, &claims),
-                     DF_JWT_BAD_ASYMMETRIC);
-    assert_int_equal(verify(keys, sign("{\"alg\":\"ES256\",\"kid\":\"ec-1\"}", "{\"exp\":1}", KEY_EC), 0, &claims),
+    assert_int_equal(
+        verify(keys, sign("{\"alg\":\"ES256\",\"kid\":\"ec-2\"}", "{}", KEY_EC), 0, &claims),
+        DF_JWT_BAD_ASYMMETRIC);
+    assert_int_equal(
+        verify(keys, sign("{\"alg\":\"ES256\",\"kid\":\"rsa-1\"}", "{}", KEY_EC), 0, &claims),
+        DF_JWT_BAD_ASYMMETRIC);
+    assert_int_equal(verify(keys,
+                            sign("{\"alg\":\"ES256\",\"kid\":\"ec-1\"}", "{\"exp\":1}", KEY_EC), 0,
+                            &claims),
                      DF_JWT_BAD_ASYMMETRIC);
     /* an extension called critical */
-    assert_int_equal(verify(keys, sign_hs256("{\"alg\":\"HS256\",\"crit\":[\"b64\"],\"b64\":false}", "{}"), 0, &claims),
-                     DF_JWT_BAD_LEGACY);
+    assert_int_equal(
+        verify(keys, sign_hs256("{\"alg\":\"HS256\",\"crit\":[\"b64\"],\"b64\":false}", "{}"), 0,
+               &claims),
+        DF_JWT_BAD_LEGACY);
     /* each single character of a good token changed */
     char *good = sign_hs256(hs, "{\"role\":\"anon\"}");
     for (size_t i = 0; i < strlen(good) - 1; i++) { /* the last holds two bits that mean nothing */
@@ -303,7 +330,8 @@ static void refuses_wrong_signatures(void **state)
     size_t signed_len = strlen(text);
     (void)strcpy(text + signed_len, ".");
     assert_int_equal(df_jwt_verify(keys, text, strlen(text), NOW_S, 0, &claims), DF_JWT_BAD_LEGACY);
-    assert_int_equal(df_jwt_verify(keys, good, strlen(good) - 3, NOW_S, 0, &claims), DF_JWT_BAD_LEGACY);
+    assert_int_equal(df_jwt_verify(keys, good, strlen(good) - 3, NOW_S, 0, &claims),
+                     DF_JWT_BAD_LEGACY);
     (void)snprintf(text, sizeof text, "%sAAAA", good);
     assert_int_not_equal(df_jwt_verify(keys, text, strlen(text), NOW_S, 0, &claims), DF_JWT_OK);
     free(good);
@@ -322,28 +350,40 @@ static void never_uses_a_key_with_another_algorithm(void **state)
     (void)state;
     /* The classic: HS256 with the RSA key's public text as secret, with and without its kid. */
     (void)snprintf(jwk, sizeof jwk, "{\"kty\":\"oct\",\"k\":\"%s\"}", modulus);
-    assert_int_equal(verify(keys, sign("{\"alg\":\"HS256\",\"kid\":\"rsa-1\"}", "{}", jwk), 0, &claims), DF_JWT_BAD_LEGACY);
-    assert_int_equal(verify(keys, sign("{\"alg\":\"HS256\"}", "{}", jwk), 0, &claims), DF_JWT_BAD_LEGACY);
+    assert_int_equal(
+        verify(keys, sign("{\"alg\":\"HS256\",\"kid\":\"rsa-1\"}", "{}", jwk), 0, &claims),
+        DF_JWT_BAD_LEGACY);
+    assert_int_equal(verify(keys, sign("{\"alg\":\"HS256\"}", "{}", jwk), 0, &claims),
+                     DF_JWT_BAD_LEGACY);
     char *as_text = jwk_of(modulus);
-    assert_int_equal(verify(keys, sign("{\"alg\":\"HS256\",\"kid\":\"rsa-1\"}", "{}", as_text), 0, &claims), DF_JWT_BAD_LEGACY);
+    assert_int_equal(
+        verify(keys, sign("{\"alg\":\"HS256\",\"kid\":\"rsa-1\"}", "{}", as_text), 0, &claims),
+        DF_JWT_BAD_LEGACY);
     free(as_text);
     /* RS256 with the kid of the EC key and the other way round; PS256 by the RSA key. */
-    assert_int_equal(verify(keys, sign("{\"alg\":\"RS256\",\"kid\":\"ec-1\"}", "{}", KEY_RSA), 0, &claims), DF_JWT_BAD_ASYMMETRIC);
-    assert_int_equal(verify(keys, sign("{\"alg\":\"PS256\",\"kid\":\"rsa-1\"}", "{}", KEY_RSA), 0, &claims), DF_JWT_BAD_ALGORITHM);
+    assert_int_equal(
+        verify(keys, sign("{\"alg\":\"RS256\",\"kid\":\"ec-1\"}", "{}", KEY_RSA), 0, &claims),
+        DF_JWT_BAD_ASYMMETRIC);
+    assert_int_equal(
+        verify(keys, sign("{\"alg\":\"PS256\",\"kid\":\"rsa-1\"}", "{}", KEY_RSA), 0, &claims),
+        DF_JWT_BAD_ALGORITHM);
     json_decref(rsa);
     df_jwt_keys_free(keys);
 
     keys = keys_of(JWT_SECRET, NULL); /* no asymmetric key at all */
-    assert_int_equal(verify(keys, sign("{\"alg\":\"ES256\"}", "{}", KEY_EC), 0, &claims), DF_JWT_BAD_ASYMMETRIC);
+    assert_int_equal(verify(keys, sign("{\"alg\":\"ES256\"}", "{}", KEY_EC), 0, &claims),
+                     DF_JWT_BAD_ASYMMETRIC);
     df_jwt_keys_free(keys);
     keys = keys_of(NULL, NULL); /* no key at all */
-    assert_int_equal(verify(keys, sign_hs256("{\"alg\":\"HS256\"}", "{}"), 0, &claims), DF_JWT_BAD_LEGACY);
+    assert_int_equal(verify(keys, sign_hs256("{\"alg\":\"HS256\"}", "{}"), 0, &claims),
+                     DF_JWT_BAD_LEGACY);
     df_jwt_keys_free(keys);
 }
 
 static void chooses_by_kid_or_the_only_one(void **state)
 {
-    static const char kid[] = "{\"alg\":\"HS256\",\"kid\":\"oct-1\"}", no_kid[] = "{\"alg\":\"HS256\"}";
+    static const char kid[] = "{\"alg\":\"HS256\",\"kid\":\"oct-1\"}",
+                      no_kid[] = "{\"alg\":\"HS256\"}";
     struct df_claims claims;
     struct df_jwt_keys *keys = keys_of(JWT_SECRET, "{\"keys\":[" KEY_OCT "]}");
 
@@ -358,13 +398,16 @@ static void chooses_by_kid_or_the_only_one(void **state)
     df_jwt_keys_free(keys);
 
     /* two EC keys: without kid nobody guesses */
-    static const char second[] = "{\"keys\":[" KEY_EC ",{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"ec-2\","
+    static const char second[] =
+        "{\"keys\":[" KEY_EC ",{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"ec-2\","
         "\"x\":\"J4pzhat\",\"use\":\"enc\"}]}";
     keys = keys_of(NULL, second); /* the second is for encryption: ignored, even broken */
-    assert_int_equal(verify(keys, sign("{\"alg\":\"ES256\"}", "{}", KEY_EC), 0, &claims), DF_JWT_OK);
+    assert_int_equal(verify(keys, sign("{\"alg\":\"ES256\"}", "{}", KEY_EC), 0, &claims),
+                     DF_JWT_OK);
     df_jwt_keys_free(keys);
     keys = keys_of(NULL, "{\"keys\":[" KEY_EC "," KEY_EC_OTHER "]}");
-    assert_int_equal(verify(keys, sign("{\"alg\":\"ES256\"}", "{}", KEY_EC), 0, &claims), DF_JWT_BAD_ASYMMETRIC);
+    assert_int_equal(verify(keys, sign("{\"alg\":\"ES256\"}", "{}", KEY_EC), 0, &claims),
+                     DF_JWT_BAD_ASYMMETRIC);
     df_jwt_keys_free(keys);
 }
 
@@ -375,11 +418,19 @@ static void reads_key_sets_strictly_but_skips_other_kinds(void **state)
         "{\"keys\":[{\"kty\":\"RSA\",\"use\":\"enc\"},{\"kty\":\"RSA\",\"alg\":\"PS256\"},"
         "{\"kty\":\"RSA\",\"key_ops\":[\"encrypt\"]},{\"kty\":\"oct\",\"alg\":\"HS512\"}]}"};
     static const char *const bad[] = {
-        "", "x", "[]", "{}", "{\"keys\":{}}", KEY_EC, "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\"}]}",
+        "",
+        "x",
+        "[]",
+        "{}",
+        "{\"keys\":{}}",
+        KEY_EC,
+        "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\"}]}",
         "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AA\",\"y\":\"AA\"}]}",
-        "{\"keys\":[{\"kty\":\"oct\",\"k\":\"c2hvcnQ\"}]}", "{\"keys\":[{\"kty\":\"oct\",\"k\":5}]}",
+        "{\"keys\":[{\"kty\":\"oct\",\"k\":\"c2hvcnQ\"}]}",
+        "{\"keys\":[{\"kty\":\"oct\",\"k\":5}]}",
         "{\"keys\":[{\"kty\":\"oct\",\"k\":\"not/base64url+of+the+right+kind/at+all==\"}]}",
-        "{\"keys\":[{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\"}]}", "{\"keys\":[" KEY_RSA_SHORT "]}"};
+        "{\"keys\":[{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\"}]}",
+        "{\"keys\":[" KEY_RSA_SHORT "]}"};
     struct df_jwt_keys *keys;
     struct df_error err;
 
@@ -469,8 +520,8 @@ static void tells_the_caller_what_the_contract_says(void **state)
     }
 }
 
-/* Some allocations inside jansson and libjose do not matter to the outcome, so that a good token may
- * still pass. What must hold: no crash, no leak, and never a token that is not good. */
+/* Some allocations inside jansson and libjose do not matter to the outcome, so that a good token
+ * may still pass. What must hold: no crash, no leak, and never a token that is not good. */
 static void survives_any_failed_allocation(void **state)
 {
     static const char set[] = "{\"keys\":[" KEY_EC "," KEY_OCT "]}";
@@ -494,12 +545,18 @@ static void survives_any_failed_allocation(void **state)
     }
     assert_true(refused > 50);
     char *other = jwk_of("another secret that is long enough too");
-    const struct { char *token; bool good; } rows[] = {
-        {sign_hs256("{\"alg\":\"HS256\",\"typ\":\"JWT\"}", "{\"role\":\"anon\",\"exp\":1800000001}"), true},
+    const struct {
+        char *token;
+        bool good;
+    } rows[] = {
+        {sign_hs256("{\"alg\":\"HS256\",\"typ\":\"JWT\"}",
+                    "{\"role\":\"anon\",\"exp\":1800000001}"),
+         true},
         {sign("{\"alg\":\"ES256\",\"kid\":\"ec-1\"}", "{\"sub\":\"x\"}", KEY_EC), true},
         {sign("{\"alg\":\"HS256\"}", "{\"role\":\"service_role\"}", other), false},
         {sign("{\"alg\":\"ES256\",\"kid\":\"ec-1\"}", "{}", KEY_EC_OTHER), false},
-        {sign_hs256("{\"alg\":\"HS256\"}", "{\"role\":\"service_role\",\"exp\":1800000000}"), false},
+        {sign_hs256("{\"alg\":\"HS256\"}", "{\"role\":\"service_role\",\"exp\":1800000000}"),
+         false},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         refused = 0;

@@ -36,7 +36,8 @@ static enum df_code parse(struct df_message *message, const char *body, size_t l
 static void takes_a_message_as_it_is(void **state)
 {
     static const char body[] =
-        "{\"message\":\"I\\u2019ll take it \xF0\x9F\x94\xA5\",\"username\":\"\xE7\x94\xA8\xE6\x88\xB7\","
+        "{\"message\":\"I\\u2019ll take it "
+        "\xF0\x9F\x94\xA5\",\"username\":\"\xE7\x94\xA8\xE6\x88\xB7\","
         "\"streamSessionId\":\"" SESSION "\",\"platform\":\"tiktok\",\"messageId\":\"" ID
         "\",\"extra\":{\"a\":[1e999]}}";
     struct df_message message;
@@ -64,26 +65,43 @@ static void takes_a_message_as_it_is(void **state)
 static size_t build(char *body, size_t size, const char *message, const char *username,
                     const char *session, const char *more)
 {
-    int n = snprintf(body, size, "{\"x\":0%s%s%s%s%s%s%s}", message ? ",\"message\":" : "",
-                     message ? message : "", username ? ",\"username\":" : "",
-                     username ? username : "", session ? ",\"streamSessionId\":" : "",
-                     session ? session : "", more);
+    int n =
+        snprintf(body, size, "{\"x\":0%s%s%s%s%s%s%s}", message ? ",\"message\":" : "",
+                 message ? message : "", username ? ",\"username\":" : "", username ? username : "",
+                 session ? ",\"streamSessionId\":" : "", session ? session : "", more);
     assert_true(n > 0 && (size_t)n < size);
     return (size_t)n;
 }
 
 static void names_the_missing_fields_exactly(void **state)
 {
-    static const char *const missing[] = {
-        NULL, "null", "\"\"", "0", "0.0", "-0", "0e5", "false", "\"   \"", "\"\\t\\n\\r\\u000b\\f\"",
-        "\"\xC2\xA0\xE2\x80\x83\xE3\x80\x80\xEF\xBB\xBF\"", "\"\\u1680\\u2028\\u2029\\u202f\\u205f\"",
-        "1e-999"};
-    static const char *const bodies[] = {"{}", "[]", "\"hi\"", "5", "true", "false",
+    static const char *const missing[] = {NULL,
+                                          "null",
+                                          "\"\"",
+                                          "0",
+                                          "0.0",
+                                          "-0",
+                                          "0e5",
+                                          "false",
+                                          "\"   \"",
+                                          "\"\\t\\n\\r\\u000b\\f\"",
+                                          "\"\xC2\xA0\xE2\x80\x83\xE3\x80\x80\xEF\xBB\xBF\"",
+                                          "\"\\u1680\\u2028\\u2029\\u202f\\u205f\"",
+                                          "1e-999"};
+    static const char *const bodies[] = {
+        "{}",
+        "[]",
+        "\"hi\"",
+        "5",
+        "true",
+        "false",
         "[{\"message\":\"a\",\"username\":\"b\",\"streamSessionId\":\"" SESSION "\"}]",
-        "{\"__proto__\":{\"message\":\"p\"},\"username\":\"u\",\"streamSessionId\":\"" SESSION "\"}",
+        "{\"__proto__\":{\"message\":\"p\"},\"username\":\"u\",\"streamSessionId\":\"" SESSION
+        "\"}",
         "{\"message\":\"x\",\"username\":\"y\",\"stream_session_id\":\"" SESSION "\"}",
         "{\"message\":[],\"username\":\"y\"}",
-        "{\"message\":\"x\",\"message\":\"\",\"username\":\"y\",\"streamSessionId\":\"" SESSION "\"}"};
+        "{\"message\":\"x\",\"message\":\"\",\"username\":\"y\",\"streamSessionId\":\"" SESSION
+        "\"}"};
     struct df_message message;
     struct df_error err;
     char body[400];
@@ -107,9 +125,9 @@ static void names_the_missing_fields_exactly(void **state)
 
 static void does_not_call_visible_text_missing(void **state)
 {
-    static const char *const present[] = {"\" . \"", "\"\\u200b\"", "\"\\u180e\"", "\"\\u0001\"",
-                                          "\"\xE2\x80\x8D\"", "\"0\"", "\"false\"", "\"null\"",
-                                          "\"\\u0000\"", "\"\xC2\xA1\"", "\"\xE3\x81\x82\""};
+    static const char *const present[] = {
+        "\" . \"",   "\"\\u200b\"", "\"\\u180e\"", "\"\\u0001\"",  "\"\xE2\x80\x8D\"", "\"0\"",
+        "\"false\"", "\"null\"",    "\"\\u0000\"", "\"\xC2\xA1\"", "\"\xE3\x81\x82\""};
     struct df_message message;
     char body[400];
 
@@ -215,7 +233,8 @@ static void falls_back_to_whatnot(void **state)
 
 static void replaces_what_cannot_be_stored(void **state)
 {
-    static const char body[] = "{\"message\":\"a\xFF\xFE" "b\\u0000\\ud83dz\",\"username\":\"u\\udc00\","
+    static const char body[] = "{\"message\":\"a\xFF\xFE"
+                               "b\\u0000\\ud83dz\",\"username\":\"u\\udc00\","
                                "\"streamSessionId\":\"" SESSION "\",\"platform\":\"p\\u0000\"}";
     struct df_message message;
 
@@ -290,7 +309,8 @@ static void survives_any_failed_allocation(void **state)
             struct df_message message;
             struct df_error err = {0};
             fail_alloc_after(n);
-            enum df_code rc = df_message_parse(&message, bodies[i], strlen(bodies[i]), &limits, &err);
+            enum df_code rc =
+                df_message_parse(&message, bodies[i], strlen(bodies[i]), &limits, &err);
             if (!stop_failing()) {
                 assert_int_equal(rc, DF_OK);
                 df_message_release(&message);

@@ -197,7 +197,8 @@ static void *use_cache(void *arg)
 
 static void gives_each_thread_the_right_claims(void **state)
 {
-    struct df_token_cache *cache = cache_of(32); /* fewer than tokens: entries change all the time */
+    struct df_token_cache *cache =
+        cache_of(32); /* fewer than tokens: entries change all the time */
     pthread_t threads[4];
     void *bad;
 

@@ -38,12 +38,21 @@ static void reads_the_spellings_postgres_reads(void **state)
 static void refuses_everything_else(void **state)
 {
     static const char *const bad[] = {
-        "", "{}", "{", "test-123", " ab54a98c-0d1e-4f2a-8b3c-9d8e7f6a5b4c",
-        "ab54a98c-0d1e-4f2a-8b3c-9d8e7f6a5b4c ", "ab54a98c-0d1e-4f2a-8b3c-9d8e7f6a5b4",
-        "ab54a98c-0d1e-4f2a-8b3c-9d8e7f6a5b4cc", "gb54a98c-0d1e-4f2a-8b3c-9d8e7f6a5b4c",
-        "ab54a98c0-d1e-4f2a-8b3c-9d8e7f6a5b4c", "{ab54a98c-0d1e-4f2a-8b3c-9d8e7f6a5b4c",
-        "ab54a98c-0d1e-4f2a-8b3c-9d8e7f6a5b4c}", "ab54a98c-0d1e-4f2a-8b3c-9d8e7f6a5b4-",
-        "ab54a98c0d1e4f2a8b3c9d8e7f6a5b4-", "{{ab54a98c0d1e4f2a8b3c9d8e7f6a5b4c}}",
+        "",
+        "{}",
+        "{",
+        "test-123",
+        " ab54a98c-0d1e-4f2a-8b3c-9d8e7f6a5b4c",
+        "ab54a98c-0d1e-4f2a-8b3c-9d8e7f6a5b4c ",
+        "ab54a98c-0d1e-4f2a-8b3c-9d8e7f6a5b4",
+        "ab54a98c-0d1e-4f2a-8b3c-9d8e7f6a5b4cc",
+        "gb54a98c-0d1e-4f2a-8b3c-9d8e7f6a5b4c",
+        "ab54a98c0-d1e-4f2a-8b3c-9d8e7f6a5b4c",
+        "{ab54a98c-0d1e-4f2a-8b3c-9d8e7f6a5b4c",
+        "ab54a98c-0d1e-4f2a-8b3c-9d8e7f6a5b4c}",
+        "ab54a98c-0d1e-4f2a-8b3c-9d8e7f6a5b4-",
+        "ab54a98c0d1e4f2a8b3c9d8e7f6a5b4-",
+        "{{ab54a98c0d1e4f2a8b3c9d8e7f6a5b4c}}",
     };
     struct df_uuid uuid = {{7}}, before = uuid;
 
