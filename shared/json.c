@@ -268,13 +268,11 @@ static bool scan_text(struct scan *s, size_t at)
                 depth--;
             at++;
             break;
+        /* clang-format off */
         case '-':
-        case '0':
-        case '1':
-        case '2':
-        case '3':
-        case '4': /* clang-format off */
-        case '5': case '6': case '7': case '8': case '9': /* clang-format on */
+        case '0': case '1': case '2': case '3': case '4':
+        case '5': case '6': case '7': case '8': case '9':
+            /* clang-format on */
             at = scan_number(s, at);
             break;
         default:
