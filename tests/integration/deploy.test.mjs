@@ -1,0 +1,263 @@
+// The commands a person types: up, status, token, down, against the real system in a folder of its
+// own. Needs the packages of deploy/packages; the first run builds build/release (or DEALFLOW_BUILD).
+import assert from 'node:assert/strict';
+import { execFile, execFileSync, spawn } from 'node:child_process';
+import { createHmac, randomUUID } from 'node:crypto';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync,
+         statSync } from 'node:fs';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+const BUILD_MS = 600_000; // a first build on a busy machine
+
+let dir, varDir, env, printed;
+
+async function freePort() {
+    const server = net.createServer().listen(0, '127.0.0.1');
+    await new Promise((ready) => server.once('listening', ready));
+    const { port } = server.address();
+    await new Promise((closed) => server.close(closed));
+    return port;
+}
+
+/** Runs a command; resolves with status and output, whatever they are. */
+function run(command, args, { extra = {}, timeoutMs = 120_000 } = {}) {
+    return new Promise((done) => {
+        execFile(command, args, { cwd: root, env: { ...env, ...extra }, timeout: timeoutMs },
+                 (why, stdout, stderr) => done({ status: why ? why.code ?? 1 : 0, stdout, stderr }));
+    });
+}
+const deploy = (name, args = [], options = {}) => run(join(root, 'deploy', name), args, options);
+
+async function mustRun(...call) {
+    const result = await deploy(...call);
+    assert.equal(result.status, 0, `deploy/${call[0]} failed:\n${result.stdout}\n${result.stderr}`);
+    return result.stdout;
+}
+
+function setting(name) {
+    const line = readFileSync(join(varDir, 'env'), 'utf8').split('\n')
+        .findLast((text) => text.startsWith(`${name}=`));
+    return line?.slice(name.length + 1).replace(/^'(.*)'$/, '$1');
+}
+
+/** Asks the private Postgres as its owner. */
+function sql(text) {
+    return execFileSync('psql', ['-X', '-A', '-t', '-c', text, setting('DATABASE_ADMIN_URL')],
+                        { encoding: 'utf8' }).trim();
+}
+
+const field = (name) => printed.match(new RegExp(`^  ${name} +(\\S+)$`, 'm'))?.[1];
+const pastedCurl = () => printed.slice(printed.indexOf('curl -X POST'), printed.indexOf("}'\n") + 2);
+
+function pidOf(service) {
+    return Number(execFileSync('s6-svstat', ['-o', 'pid', join(varDir, 'service', service)],
+                               { encoding: 'utf8' }));
+}
+
+async function post(body, token) {
+    const response = await fetch(`${field('URL')}/functions/v1/monitor-realtime-stream`, {
+        method: 'POST', body: JSON.stringify(body),
+        headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
+    });
+    return { status: response.status, body: await response.json() };
+}
+
+const line = (message) => ({ message, username: 'tester', streamSessionId: field('session id') });
+
+async function until(what, timeoutMs, condition) {
+    const started = Date.now();
+    while (!(await condition())) {
+        assert.ok(Date.now() - started < timeoutMs, `waited ${timeoutMs} ms for ${what}`);
+        await delay(20);
+    }
+    return Date.now() - started;
+}
+
+/** Processes of this test's folder, by their command line or working folder. */
+function processesOfOurs() {
+    const found = [];
+    for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+        try {
+            const cwd = readlinkSync(`/proc/${pid}/cwd`);
+            const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+            if (Number(pid) !== process.pid && (cwd.startsWith(varDir) || command.includes(varDir)))
+                found.push(`${pid} ${command}`);
+        } catch { /* it ended meanwhile */ }
+    }
+    return found;
+}
+
+before(async () => {
+    dir = mkdtempSync(join(tmpdir(), 'df-up-'));
+    chmodSync(dir, 0o755);
+    varDir = join(dir, 'var');
+    // No setting of this shell's own may decide how the test ends.
+    const { PATH, HOME, DEALFLOW_BUILD } = process.env;
+    env = { PATH, HOME, DEALFLOW_VAR: varDir, HTTP_PORT: String(await freePort()),
+            POSTGRES_PORT: String(await freePort()), ...(DEALFLOW_BUILD && { DEALFLOW_BUILD }) };
+    const result = await deploy('up', [], { timeoutMs: BUILD_MS });
+    assert.equal(result.status, 0, `deploy/up failed:\n${result.stdout}\n${result.stderr}`);
+    printed = result.stdout;
+}, { timeout: BUILD_MS });
+
+after(async () => {
+    await deploy('down');
+    rmSync(dir, { recursive: true, force: true });
+});
+
+test('up prints what a stranger needs, and keeps the secrets to its user', () => {
+    assert.equal(field('URL'), `http://127.0.0.1:${env.HTTP_PORT}`);
+    assert.match(field('session id'), /^[0-9a-f-]{36}$/);
+    assert.equal(statSync(join(varDir, 'env')).mode & 0o777, 0o600);
+    for (const [name, role] of [['anon key', 'anon'], ['service key', 'service_role']]) {
+        const [head, claims, signature] = field(name).split('.');
+        assert.equal(JSON.parse(Buffer.from(claims, 'base64url')).role, role);
+        assert.equal(signature, createHmac('sha256', setting('JWT_SECRET'))
+            .update(`${head}.${claims}`).digest('base64url'));
+    }
+});
+
+test('the printed curl works as pasted, and the sale is in Postgres', async () => {
+    const result = await run('sh', ['-c', pastedCurl()]);
+    assert.equal(result.status, 0, result.stderr);
+    const answer = JSON.parse(result.stdout);
+    assert.equal(answer.success, true);
+    assert.equal(answer.analyzed, true);
+    assert.equal(answer.analysis.auto_captured, true, result.stdout);
+    assert.equal(sql("select count(*) from chat_messages where username = 'test_buyer'"), '1');
+    assert.equal(sql("select message_text from sales_captured where buyer_username = 'test_buyer'"),
+                 'I will take it!');
+});
+
+test('nothing of ours runs as root', { skip: process.getuid() !== 0 }, () => {
+    for (const service of ['postgres', 'monitor', 'nginx'])
+        assert.notEqual(statSync(`/proc/${pidOf(service)}`).uid, 0, service);
+});
+
+test('status names each service and ends with 0', async () => {
+    const text = await mustRun('status');
+    for (const service of ['postgres', 'monitor', 'nginx'])
+        assert.match(text, new RegExp(`^${service} +up +${pidOf(service)} +\\d+ s$`, 'm'));
+    assert.match(text, new RegExp(`^ready at ${field('URL')}$`, 'm'));
+});
+
+test('a killed program is back within about a second', async () => {
+    for (const service of ['monitor', 'nginx']) {
+        const pid = pidOf(service);
+        await until(`${service} to be up for a second`, 5000, () => // a younger one waits a second
+            Number(execFileSync('s6-svstat', ['-o', 'updownfor', join(varDir, 'service', service)])) > 1);
+        process.kill(pid, 'SIGKILL');
+        const healedMs = await until(`${service} to answer again`, 10_000, async () => {
+            const now = pidOf(service); // first: workers of a killed nginx answer a moment longer
+            if (now <= 0 || now === pid)
+                return false;
+            const answer = await post(line('still there?'), field('service key')).catch(() => null);
+            return answer?.status === 200;
+        });
+        assert.ok(healedMs < 2500, `${service} took ${healedMs} ms`);
+    }
+});
+
+test('token mints what the program accepts', async () => {
+    const owner = setting('DEMO_USER_ID');
+    const own = (await mustRun('token', ['--user', owner])).trim();
+    assert.equal((await post(line('hello'), own)).status, 200);
+    const other = (await mustRun('token', ['--user', randomUUID(), '--ttl', '60'])).trim();
+    assert.equal((await post(line('hello'), other)).status, 403);
+    const claims = JSON.parse(Buffer.from(other.split('.')[1], 'base64url'));
+    assert.equal(claims.exp - claims.iat, 60);
+    for (const args of [[], ['--user', 'x'], ['--anon', '--service'], ['--anon', '--ttl', 'x']])
+        assert.equal((await deploy('token', args)).status, 64, args.join(' '));
+});
+
+test('a second up is quick and changes nothing that is right', async () => {
+    const before = { pids: ['postgres', 'monitor', 'nginx'].map(pidOf),
+                     env: readFileSync(join(varDir, 'env'), 'utf8') };
+    const started = Date.now();
+    const text = await mustRun('up');
+    assert.ok(Date.now() - started < 30_000, `it took ${Date.now() - started} ms`);
+    assert.deepEqual(['postgres', 'monitor', 'nginx'].map(pidOf), before.pids);
+    assert.equal(readFileSync(join(varDir, 'env'), 'utf8'), before.env);
+    assert.ok(text.includes(field('session id')));
+});
+
+test('a setting in the environment is kept, and restarts only what it concerns', async () => {
+    const before = ['postgres', 'monitor', 'nginx'].map(pidOf);
+    await mustRun('up', [], { extra: { ANALYZER: 'off' } });
+    const now = ['postgres', 'monitor', 'nginx'].map(pidOf);
+    assert.deepEqual([now[0], now[2]], [before[0], before[2]]);
+    assert.notEqual(now[1], before[1]);
+    assert.deepEqual((await post(line('I will take it!'), field('service key'))).body,
+        { success: true, analyzed: false, message: 'Message stored (AI analysis skipped)' });
+    await mustRun('up', [], { extra: { ANALYZER: 'auto' } });
+});
+
+test('a port that is taken is named, with another to use', async () => {
+    const blocker = net.createServer().listen(0, '127.0.0.1');
+    await new Promise((ready) => blocker.once('listening', ready));
+    const { port } = blocker.address();
+    const other = join(dir, 'other');
+    const result = await deploy('up', [], { extra: { DEALFLOW_VAR: other, HTTP_PORT: String(port) } });
+    await new Promise((closed) => blocker.close(closed));
+    assert.equal(result.status, 1);
+    assert.match(result.stderr, new RegExp(`port ${port} \\(HTTP_PORT\\) is used by another program`));
+    assert.match(result.stderr, /Next: choose another: HTTP_PORT=\d+ deploy\/up/);
+});
+
+test('the demo stores its lines, prints verdicts and ends with a summary', async () => {
+    const demoEnv = {};
+    for (const name of ['SUPABASE_URL', 'SUPABASE_SERVICE_ROLE_KEY', 'DEMO_SESSION_ID'])
+        demoEnv[name] = setting(name);
+    const stored = () => Number(sql('select count(*) from chat_messages'));
+    const before = stored();
+    const result = await run(process.execPath, [join(root, 'deploy', 'demo.mjs'), '--speed', '20',
+                                                '--lines', '60'], { extra: demoEnv });
+    assert.equal(result.status, 0, result.stdout + result.stderr);
+    assert.match(result.stdout, /BUYER \d\.\d\d {2}\w+/);
+    assert.match(result.stdout, /60 messages stored, \d+ buyers captured.* median latency [\d.]+ ms/);
+    assert.equal(stored() - before, 60);
+});
+
+test('Ctrl-C ends the demo cleanly', async () => {
+    const demo = spawn(process.execPath, [join(root, 'deploy', 'demo.mjs')], {
+        env: { ...env, SUPABASE_URL: setting('SUPABASE_URL'), DEMO_SESSION_ID: setting('DEMO_SESSION_ID'),
+               SUPABASE_SERVICE_ROLE_KEY: setting('SUPABASE_SERVICE_ROLE_KEY') } });
+    let text = '';
+    demo.stdout.on('data', (part) => { text += part; });
+    await until('the first line', 10_000, () => /\d:\d\d {2}/.test(text));
+    demo.kill('SIGINT');
+    const status = await new Promise((ended) => demo.once('exit', ended));
+    assert.equal(status, 0);
+    assert.match(text, /\d+ messages stored/);
+});
+
+test('no log holds a key or a chat line', () => {
+    let bytes = 0;
+    for (const service of ['postgres', 'monitor', 'nginx']) {
+        const text = readFileSync(join(varDir, 'log', service, 'current'), 'utf8');
+        bytes += text.length;
+        for (const secret of [setting('JWT_SECRET'), field('anon key'), field('service key'),
+                              setting('POSTGRES_PASSWORD'), 'I will take it'])
+            assert.ok(!text.includes(secret), `${service} logs ${secret.slice(0, 8)}...`);
+    }
+    assert.ok(bytes > 200, 'there were hardly any logs to look at');
+});
+
+test('down leaves no process and keeps the data; up goes on from there', async () => {
+    const session = field('session id');
+    const count = sql('select count(*) from chat_messages');
+    assert.match(await mustRun('down'), /Stopped\./);
+    assert.deepEqual(processesOfOurs(), []);
+    assert.equal((await deploy('status')).status, 1);
+    assert.match(await mustRun('down'), /Nothing was running/);
+    printed = await mustRun('up');
+    assert.equal(field('session id'), session);
+    assert.equal(sql('select count(*) from chat_messages'), count);
+    assert.ok(existsSync(join(varDir, 'postgres', 'PG_VERSION')));
+});
