@@ -47,13 +47,18 @@ df_is_root() {
     [ "$(id -u)" -eq 0 ]
 }
 
+# A folder to work in that DF_USER can reach too; the caller's own may be one like /root.
+df_reachable() {
+    if [ -d "$DF_VAR" ]; then echo "$DF_VAR"; else echo /; fi
+}
+
 # Runs a command as the user everything runs as: the caller, or DF_USER when root calls. Commands
 # that wait for a service (s6-svc -w, s6-svwait) must run so too: the supervisor cannot write to the
 # fifo that root would make for its answer.
 df_as_user() {
     if df_is_root; then
         setpriv --reuid "$DF_USER" --regid "$DF_USER" --clear-groups \
-            env HOME="$DF_VAR" USER="$DF_USER" "$@"
+            env -C "$(df_reachable)" HOME="$DF_VAR" USER="$DF_USER" "$@"
     else
         "$@"
     fi
@@ -270,8 +275,12 @@ df_install_quietly() {
         $df_sudo rm -f "$df_policy"
         trap - EXIT INT TERM
     fi
-    if ! $df_had_nginx && command -v systemctl >/dev/null; then
-        $df_sudo systemctl disable nginx >>"$df_install_log" 2>&1 || true
+    if ! $df_had_nginx; then
+        if command -v systemctl >/dev/null; then
+            $df_sudo systemctl disable nginx >>"$df_install_log" 2>&1 || true
+        else
+            $df_sudo update-rc.d nginx disable >>"$df_install_log" 2>&1 || true
+        fi
     fi
     return $df_install_rc
 }
