@@ -27,6 +27,16 @@ export class Nginx {
       env: Nginx.environment({ HTTP_ACCESS_LOG: 'all', HTTP_ACCESS_LOG_FILE: this.logFile, ...this.env, HTTP_PORT: String(this.port) }),
     });
     if (made.code !== 0) throw new Error(`nginx/render failed: ${made.text}`);
+    if (this.cgi) this.renderForCgi();
+  }
+
+  // For a CGI server instead of the program: it wants to know the file, and it serves one connection
+  // at a time, so none may be kept open.
+  renderForCgi() {
+    const file = path.join(this.dir, 'snippets/dealflow-function.conf');
+    const lines = Object.entries(this.cgi).map(([name, value]) => `fastcgi_param ${name} ${value};\n`);
+    const text = fs.readFileSync(file, 'utf8').replace('fastcgi_keep_conn on;', 'fastcgi_keep_conn off;');
+    fs.writeFileSync(file, text + lines.join(''));
   }
 
   arguments() {

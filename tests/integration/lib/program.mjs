@@ -30,9 +30,11 @@ export const baseEnv = {
 const sanitizerTalk = /ERROR: (Address|Leak)Sanitizer|runtime error:|WARNING: ThreadSanitizer|SUMMARY: \w+Sanitizer/;
 
 export class Program {
-  // dir: a folder for its sockets. env: its settings.
-  constructor(dir, env) {
+  // dir: a folder for its sockets. env: its settings; null leaves one unset. launch: how to start it
+  // other than by itself, as (binary) => [command, arguments, options of spawn()].
+  constructor(dir, env, launch = (file) => [file, []]) {
     this.dir = dir;
+    this.launch = launch;
     this.socket = path.join(dir, 'monitor.sock');
     this.metricsSocket = path.join(dir, 'metrics.sock');
     this.env = { FCGI_SOCKET: this.socket, METRICS_LISTEN: this.metricsSocket, ...env };
@@ -53,7 +55,10 @@ export class Program {
   }
 
   spawn() {
-    this.lives.push(new Child(binary, [], { env: { ...baseEnv, ...this.env }, cwd: this.dir }));
+    const env = { ...baseEnv, ...this.env };
+    for (const name of Object.keys(env)) if (env[name] === null) delete env[name];
+    const [command, args, options] = this.launch(binary);
+    this.lives.push(new Child(command, args, { env, cwd: this.dir, ...options }));
     return this.child;
   }
 
@@ -98,7 +103,8 @@ export class Program {
 
   // Ends this life with `signal` and begins the next.
   async restart(signal = 'SIGTERM') {
-    await this.child.stop(signal);
+    if (signal === 'SIGTERM') await this.stop(); // and it must end as it should
+    else await this.child.stop(signal);
     await this.start();
   }
 

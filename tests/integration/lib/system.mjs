@@ -144,7 +144,7 @@ class System {
 // env: settings of the program. settings: those that a test will reload (a file). jwks: public keys.
 // postgres: a server of the test's own, which the system ends. nginx: more settings of nginx/render. begin: false leaves
 // the program and nginx to the test.
-export async function startSystem({ env = {}, settings, jwks, postgres, nginx = {}, begin = true } = {}) {
+export async function startSystem({ env = {}, settings, jwks, postgres, nginx = {}, launch, begin = true } = {}) {
   const system = new System(temporaryFolder('sys'));
   try {
     system.postgres = postgres ?? (await (shared ??= startPostgres()));
@@ -161,7 +161,7 @@ export async function startSystem({ env = {}, settings, jwks, postgres, nginx = 
       AI_BASE_URL: system.model.url, REANALYZE_INTERVAL_MS: '0',
       ...(jwks ? { JWKS_FILE: system.jwksFile } : {}), ...env,
     };
-    system.program = new Program(system.dir, system.settings);
+    system.program = new Program(system.dir, system.settings, launch);
     if (settings) system.program.writeSettings(settings);
     system.nginx = new Nginx(system.dir, {
       FCGI_SOCKET: system.program.socket, METRICS_LISTEN: system.program.metricsSocket,
