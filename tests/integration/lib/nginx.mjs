@@ -49,7 +49,7 @@ export class Nginx {
     if (!fs.existsSync(path.join(this.dir, 'nginx.conf'))) await this.render();
     this.child = new Child('nginx', this.arguments(), { env: Nginx.environment() });
     await until('nginx to listen', async () => {
-      if (!this.child.running) throw new Error(this.child.text);
+      if (!this.child.running) throw Object.assign(new Error('it ended'), { final: true });
       return accepts(this.port);
     }).catch((error) => {
       throw new Error(`${error.message}\n${this.child.text}`);

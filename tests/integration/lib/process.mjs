@@ -75,7 +75,7 @@ export class Child {
     return until(`${pattern} in the output of ${this.command}:\n${this.text.slice(-2000)}`, () => {
       const found = this.text.slice(from).match(pattern);
       if (!found && !this.running) {
-        throw new Error(`${this.command} ended with ${this.code ?? this.signal}`);
+        throw Object.assign(new Error(`${this.command} ended with ${this.code ?? this.signal}`), { final: true });
       }
       return found;
     }, { timeoutMs });

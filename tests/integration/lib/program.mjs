@@ -73,7 +73,7 @@ export class Program {
   async up() {
     await until('the program to come up', async () => {
       if (!this.child.running) {
-        throw Object.assign(new Error(`it ended (${this.child.code ?? this.child.signal}):\n${this.child.text}`));
+        throw Object.assign(new Error(`it ended with ${this.child.code ?? this.child.signal}`), { final: true });
       }
       return (await this.get('/healthz')).status === 200;
     }, { timeoutMs: 20_000 }).catch((error) => {

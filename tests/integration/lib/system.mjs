@@ -157,7 +157,7 @@ export async function startSystem({ env = {}, settings, jwks, postgres, nginx = 
     system.model = await new Model().start();
     if (jwks) system.writeJwks(jwks);
     system.settings = {
-      DATABASE_URL: url, JWT_SECRET, WORKERS: '256',
+      DATABASE_URL: url, JWT_SECRET,
       AI_BASE_URL: system.model.url, REANALYZE_INTERVAL_MS: '0',
       ...(jwks ? { JWKS_FILE: system.jwksFile } : {}), ...env,
     };
@@ -165,7 +165,7 @@ export async function startSystem({ env = {}, settings, jwks, postgres, nginx = 
     if (settings) system.program.writeSettings(settings);
     system.nginx = new Nginx(system.dir, {
       FCGI_SOCKET: system.program.socket, METRICS_LISTEN: system.program.metricsSocket,
-      WORKERS: system.settings.WORKERS, AI_TIMEOUT_MS: system.settings.AI_TIMEOUT_MS ?? '8000',
+      AI_TIMEOUT_MS: system.settings.AI_TIMEOUT_MS ?? '8000',
       REQUEST_MAX_BYTES: system.settings.REQUEST_MAX_BYTES ?? '65536', ...nginx,
     });
     if (begin) {

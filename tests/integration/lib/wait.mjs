@@ -4,7 +4,7 @@ import net from 'node:net';
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 // Calls `probe` until it returns something truthy, and returns that. An exception counts as "not
-// yet"; the last one is named when time runs out.
+// yet" unless it is marked `final`; the last one is named when time runs out.
 export async function until(what, probe, { timeoutMs = 15_000, everyMs = 10 } = {}) {
   const deadline = Date.now() + timeoutMs;
   let last;
@@ -14,6 +14,7 @@ export async function until(what, probe, { timeoutMs = 15_000, everyMs = 10 } = 
       if (value) return value;
       last = undefined;
     } catch (error) {
+      if (error.final) throw error;
       last = error;
     }
     if (Date.now() >= deadline) {
