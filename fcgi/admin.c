@@ -32,8 +32,8 @@ static void print_gauges(struct mrs_app *app, struct df_buf *out)
                        (double)mrs_store_queue_length(app->store));
     mrs_metrics_sample(out, "requests_active", "gauge", "Requests being handled",
                        (double)atomic_load(&app->active_requests));
-    mrs_metrics_sample(out, "workers", "gauge", "Worker threads",
-                       (double)atomic_load(&app->open_workers));
+    mrs_metrics_sample(out, "connections", "gauge", "Connections from the web server",
+                       (double)atomic_load(&app->connections));
     if (app->gateway == NULL)
         return;
     struct mrs_gateway_stats s;
@@ -171,7 +171,7 @@ enum df_code mrs_admin_start(struct mrs_admin **out, struct mrs_app *app, const 
     *out = NULL;
     if (!is_loopback(where))
         return df_error_set(err, DF_EINPUT,
-                            "METRICS_LISTEN=%s: use a path or a loopback address, 127.0.0.1:9100",
+                            "%s: use a path or a loopback address, 127.0.0.1:9100",
                             where);
     struct mrs_admin *admin = calloc(1, sizeof *admin);
     if (admin == NULL)

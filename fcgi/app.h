@@ -30,8 +30,9 @@ struct mrs_app {
     struct df_intent_model *model;   /* NULL with ANALYZER=off */
     struct mrs_inflight *inflight;
     int stop_fd;                     /* eventfd, readable for good once the program drains */
-    _Atomic int64_t active_requests;
-    _Atomic int64_t open_workers;
+    _Atomic int64_t active_requests; /* taken and not yet answered */
+    _Atomic int64_t connections;     /* from nginx, idle ones included */
+    int64_t connections_max;
 };
 
 /* Builds a generation from the environment. `old` may be NULL. The caller owns *out. */

@@ -20,11 +20,10 @@ struct api_key {
     enum mrs_role role;
 };
 
-/* Survives reloads; the last mrs_auth that refers to it frees it. */
-struct shared_state {
+/* Survives reloads, so that nobody gets a fresh burst; the last mrs_auth that refers to it frees it. */
+struct shared_buckets {
     _Atomic int users;
-    struct df_token_cache *tokens;
-    struct df_ratelimit *buckets;
+    struct df_ratelimit *limit;
 };
 
 struct mrs_auth {
@@ -34,7 +33,8 @@ struct mrs_auth {
     bool must_verify, anon_may_write;
     int64_t leeway_s;
     double user_per_s, anon_per_s, burst_factor;
-    struct shared_state *shared;
+    struct df_token_cache *tokens; /* of these keys: a withdrawn key takes its tokens along */
+    struct shared_buckets *buckets;
 };
 
 /* --- building -------------------------------------------------------------------------------- */
@@ -105,22 +105,18 @@ static enum df_code add_api_keys(struct mrs_auth *auth, const char *list, struct
     return DF_OK;
 }
 
-static enum df_code share_state(struct mrs_auth *auth, struct mrs_auth *old, struct df_error *err)
+static enum df_code share_buckets(struct mrs_auth *auth, struct mrs_auth *old, struct df_error *err)
 {
     if (old != NULL) {
-        auth->shared = old->shared;
-        atomic_fetch_add(&auth->shared->users, 1);
-        df_token_cache_clear(auth->shared->tokens); /* a key may have been withdrawn */
+        auth->buckets = old->buckets;
+        atomic_fetch_add(&auth->buckets->users, 1);
         return DF_OK;
     }
-    auth->shared = calloc(1, sizeof *auth->shared);
-    if (auth->shared == NULL)
+    auth->buckets = calloc(1, sizeof *auth->buckets);
+    if (auth->buckets == NULL)
         return df_error_set(err, DF_ENOMEM, "out of memory");
-    atomic_store(&auth->shared->users, 1);
-    enum df_code rc = df_token_cache_new(&auth->shared->tokens, TOKENS_REMEMBERED, err);
-    if (rc == DF_OK)
-        rc = df_ratelimit_new(&auth->shared->buckets, BUCKETS, err);
-    return rc;
+    atomic_store(&auth->buckets->users, 1);
+    return df_ratelimit_new(&auth->buckets->limit, BUCKETS, err);
 }
 
 enum df_code mrs_auth_new(struct mrs_auth **out, const struct mrs_config *config,
@@ -147,7 +143,9 @@ enum df_code mrs_auth_new(struct mrs_auth **out, const struct mrs_config *config
     if (rc == DF_OK && config->api_keys != NULL)
         rc = add_api_keys(auth, config->api_keys, err);
     if (rc == DF_OK)
-        rc = share_state(auth, old, err);
+        rc = df_token_cache_new(&auth->tokens, TOKENS_REMEMBERED, err);
+    if (rc == DF_OK)
+        rc = share_buckets(auth, old, err);
     free(jwks);
     if (rc != DF_OK) {
         mrs_auth_free(auth);
@@ -167,10 +165,10 @@ void mrs_auth_free(struct mrs_auth *auth)
         free(auth->api_keys[i].text);
     }
     free(auth->api_keys);
-    if (auth->shared != NULL && atomic_fetch_sub(&auth->shared->users, 1) == 1) {
-        df_token_cache_free(auth->shared->tokens);
-        df_ratelimit_free(auth->shared->buckets);
-        free(auth->shared);
+    df_token_cache_free(auth->tokens);
+    if (auth->buckets != NULL && atomic_fetch_sub(&auth->buckets->users, 1) == 1) {
+        df_ratelimit_free(auth->buckets->limit);
+        free(auth->buckets);
     }
     free(auth);
 }
@@ -216,7 +214,7 @@ static enum df_jwt_result check_token(struct mrs_auth *auth, const char *token, 
                                       struct df_claims *claims)
 {
     int64_t now_s = df_clock_wall_ms() / 1000;
-    if (df_token_cache_find(auth->shared->tokens, token, len, now_s, auth->leeway_s, claims)) {
+    if (df_token_cache_find(auth->tokens, token, len, now_s, auth->leeway_s, claims)) {
         mrs_count(MRS_COUNT_TOKENS_CACHED, 1);
         return DF_JWT_OK;
     }
@@ -224,7 +222,7 @@ static enum df_jwt_result check_token(struct mrs_auth *auth, const char *token, 
         df_jwt_verify(auth->keys, token, len, now_s, auth->leeway_s, claims);
     if (result == DF_JWT_OK) {
         mrs_count(MRS_COUNT_TOKENS_VERIFIED, 1);
-        df_token_cache_store(auth->shared->tokens, token, len, claims);
+        df_token_cache_store(auth->tokens, token, len, claims);
     }
     return result;
 }
@@ -268,7 +266,7 @@ static bool within_limit(struct mrs_auth *auth, const struct mrs_io *io,
         key_len = sizeof caller->user.bytes;
         per_s = auth->user_per_s;
     }
-    if (per_s <= 0 || df_ratelimit_take(auth->shared->buckets, key, key_len, per_s,
+    if (per_s <= 0 || df_ratelimit_take(auth->buckets->limit, key, key_len, per_s,
                                         per_s * auth->burst_factor, df_clock_mono_ms(), &wait_ms))
         return true;
     mrs_count(MRS_COUNT_RATE_LIMITED, 1);

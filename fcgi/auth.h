@@ -27,11 +27,11 @@ struct mrs_refusal {
     int64_t retry_after_s; /* 429 only */
 };
 
-struct mrs_auth; /* keys are immutable; token cache and buckets have their own locks */
+struct mrs_auth; /* keys are immutable; remembered tokens and buckets have their own locks */
 
-/* Builds keys from the settings; reads JWKS_FILE. Token cache and rate buckets are taken over from
- * `old` when given (a reload), and the cache emptied. The caller owns *out; `old` stays valid until
- * the caller frees it. DF_EINPUT names the setting at fault. */
+/* Builds keys from the settings; reads JWKS_FILE. Rate buckets are taken over from `old` when given
+ * (a reload), remembered tokens are not. The caller owns *out; `old` stays valid until the caller
+ * frees it. DF_EINPUT names the setting at fault. */
 enum df_code mrs_auth_new(struct mrs_auth **out, const struct mrs_config *config,
                           struct mrs_auth *old, struct df_error *err) DF_MUST_USE;
 void mrs_auth_free(struct mrs_auth *auth); /* NULL is fine */

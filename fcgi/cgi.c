@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "fcgi/pipeline.h"
+#include "fcgi/loop.h"
 
 struct cgi {
     size_t left; /* of CONTENT_LENGTH: a CGI program must not read past it (RFC 3875 4.2) */
@@ -34,29 +34,35 @@ static size_t cgi_read(void *ctx, char *buf, size_t len)
     return (size_t)n;
 }
 
-static bool cgi_write(void *ctx, const char *buf, size_t len)
+static void write_answer(const struct df_buf *answer)
 {
-    (void)ctx;
-    while (len > 0) {
-        ssize_t n = write(STDOUT_FILENO, buf, len);
+    for (size_t sent = 0; sent < answer->len;) {
+        ssize_t n = write(STDOUT_FILENO, answer->data + sent, answer->len - sent);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            return false;
-        buf += n;
-        len -= (size_t)n;
+            return; /* the web server is gone */
+        sent += (size_t)n;
     }
-    return true;
 }
 
-void mrs_cgi_run(struct mrs_app *app)
+enum df_code mrs_cgi_run(struct mrs_app *app, struct df_error *err)
 {
     const char *length = getenv("CONTENT_LENGTH");
     struct cgi cgi = {.left = length == NULL ? 0 : strtoul(length, NULL, 10)};
-    const struct mrs_io io = {&cgi, cgi_param, cgi_read, cgi_write};
-    struct mrs_scratch scratch;
+    struct mrs_loop *loop = NULL;
 
-    mrs_scratch_init(&scratch);
-    mrs_pipeline_run(app, &io, &scratch);
-    mrs_scratch_release(&scratch);
+    enum df_code rc = mrs_loop_new_single(&loop, app, err);
+    if (rc == DF_OK) {
+        struct mrs_request request = {.app = app,
+                                      .loop = loop,
+                                      .scratch = mrs_loop_scratch(loop),
+                                      .io = {&cgi, cgi_param, cgi_read}};
+        enum mrs_progress progress = mrs_pipeline_start(&request);
+        while (progress == MRS_WAITING)
+            progress = mrs_pipeline_resume(mrs_loop_wait_single(loop));
+        write_answer(&request.scratch->reply);
+    }
+    mrs_loops_free(loop, 1);
+    return rc;
 }

@@ -4,7 +4,7 @@
 
 #include "fcgi/app.h"
 
-/* Handles the one request of this process on the calling thread. */
-void mrs_cgi_run(struct mrs_app *app);
+/* Handles the one request of this process on the calling thread. DF_ENOMEM. */
+enum df_code mrs_cgi_run(struct mrs_app *app, struct df_error *err) DF_MUST_USE;
 
 #endif

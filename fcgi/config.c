@@ -47,6 +47,8 @@ const struct df_config_key mrs_config_keys[] = { /* in alphabetical order */
      "message types that may become a sale: all, or a comma list such as direct_purchase"},
     {"CONFIDENCE_THRESHOLD", DF_CONFIG_NUMBER, AT(confidence_threshold), DF_CAPTURE_THRESHOLD, 0, 1, 0, NULL,
      "a buyer of at least this confidence becomes a sale"},
+    {"CONNECTIONS_MAX", DF_CONFIG_INT, AT(connections_max), "4096", 1, 65536, 0, NULL,
+     "FastCGI connections held at once; one more is closed at once"},
     {"DATABASE_ROLE", DF_CONFIG_STR, AT(database_role), "service_role", 1, 63, 0, NULL,
      "role to work as after connecting; none: stay the user who connects"},
     {"DATABASE_URL", DF_CONFIG_STR, AT(database_url), NULL, 1, 2048, DF_CONFIG_SECRET, NULL,
@@ -67,8 +69,8 @@ const struct df_config_key mrs_config_keys[] = { /* in alphabetical order */
      "JWK set with the public keys for ES256 and RS256 tokens; read anew on SIGHUP"},
     {"JWT_LEEWAY_S", DF_CONFIG_INT, AT(jwt_leeway_s), "0", 0, 300, 0, NULL,
      "clock difference tolerated in exp and nbf, in seconds"},
-    {"JWT_SECRET", DF_CONFIG_STR, AT(jwt_secret), NULL, 16, 1024, DF_CONFIG_SECRET, NULL,
-     "secret of HS256 tokens"},
+    {"JWT_SECRET", DF_CONFIG_STR, AT(jwt_secret), NULL, 32, 1024, DF_CONFIG_SECRET, NULL,
+     "secret of HS256 tokens, 32 characters or more"},
     {"JWT_VERIFY", DF_CONFIG_CHOICE, AT(jwt_verify), "on", 0, 0, 0, "off|on",
      "off: callers without a valid token have the rights of anon"},
     {"LOG_LEVEL", DF_CONFIG_STR, AT(log_level), "info", 4, 5, 0, NULL,
@@ -99,8 +101,8 @@ const struct df_config_key mrs_config_keys[] = { /* in alphabetical order */
      "connections that commit; see ARCHITECTURE.md before raising it"},
     {"USERNAME_MAX_BYTES", DF_CONFIG_INT, AT(username_max_bytes), "512", 1, 65536, 0, NULL,
      "longest username, in bytes of UTF-8"},
-    {"WORKERS", DF_CONFIG_INT, AT(workers), "1024", 1, 4096, 0, NULL,
-     "requests handled at once; threads start as they are needed"},
+    {"WORKERS", DF_CONFIG_INT, AT(workers), "2", 1, 64, 0, NULL,
+     "event loop threads; two serve thousands of connections"},
 };
 /* clang-format on */
 const size_t mrs_config_key_count = sizeof mrs_config_keys / sizeof mrs_config_keys[0];

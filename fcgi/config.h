@@ -17,7 +17,7 @@ enum { MRS_ON_ERROR_LOCAL, MRS_ON_ERROR_STORE, MRS_ON_ERROR_FAIL };   /* AI_ON_E
 struct mrs_config {
     char *database_url, *database_role;
     char *fcgi_socket, *fcgi_socket_mode, *metrics_listen;
-    int64_t workers, drain_ms;
+    int64_t workers, connections_max, drain_ms;
     char *log_level;
 
     int jwt_verify;

@@ -2,6 +2,7 @@
 #include "fcgi/gateway.h"
 
 #include <errno.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -170,37 +171,51 @@ static enum df_code admit(struct mrs_gateway *gateway, struct mrs_ask *ask, int6
     return df_error_set(ask->err, DF_EUPSTREAM, "AI server answered %d, not asked again yet", status);
 }
 
-enum df_code mrs_gateway_ask(struct mrs_gateway *gateway, const struct df_chat_line *line,
-                             struct mrs_gateway_answer *out, struct df_error *err)
+enum df_code mrs_gateway_submit(struct mrs_gateway *gateway, struct mrs_ask *ask)
 {
     int64_t now_ms = df_clock_mono_ms();
-    struct mrs_ask ask = {.line = line, .out = out, .err = err};
-
-    memset(out, 0, sizeof *out);
-    out->verdict.type = DF_GENERAL;
-    out->verdict.value_cents = DF_VALUE_NONE;
-    (void)sem_init(&ask.done, 0, 0);
-    (void)pthread_mutex_lock(&gateway->lock);
-    enum df_code rc = admit(gateway, &ask, now_ms);
     bool must_wake = false;
+
+    memset(ask->out, 0, sizeof *ask->out);
+    ask->out->verdict.type = DF_GENERAL;
+    ask->out->verdict.value_cents = DF_VALUE_NONE;
+    (void)pthread_mutex_lock(&gateway->lock);
+    enum df_code rc = admit(gateway, ask, now_ms);
     if (rc == DF_OK) {
-        ask.deadline_ms = now_ms + gateway->timeout_ms;
+        ask->deadline_ms = now_ms + gateway->timeout_ms;
         must_wake = gateway->arrivals.first == NULL; /* else somebody has woken the thread */
-        mrs_ask_append(&gateway->arrivals, &ask);
+        mrs_ask_append(&gateway->arrivals, ask);
         gateway->waiting_count++;
     } else {
         gateway->stats.failures++;
     }
     (void)pthread_mutex_unlock(&gateway->lock);
+    if (must_wake)
+        wake(gateway);
+    return rc;
+}
+
+static void post_semaphore(struct mrs_ask *ask)
+{
+    (void)sem_post(ask->context);
+}
+
+enum df_code mrs_gateway_ask(struct mrs_gateway *gateway, const struct df_chat_line *line,
+                             struct mrs_gateway_answer *out, struct df_error *err)
+{
+    sem_t done;
+    struct mrs_ask ask = {
+        .line = line, .out = out, .err = err, .on_done = post_semaphore, .context = &done};
+
+    (void)sem_init(&done, 0, 0);
+    enum df_code rc = mrs_gateway_submit(gateway, &ask);
     if (rc == DF_OK) {
-        if (must_wake)
-            wake(gateway);
-        while (sem_wait(&ask.done) != 0) {
+        while (sem_wait(&done) != 0) {
             /* A signal handler ran: sleep on. */
         }
         rc = ask.code;
     }
-    (void)sem_destroy(&ask.done);
+    (void)sem_destroy(&done);
     return rc;
 }
 

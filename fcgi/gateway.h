@@ -1,10 +1,11 @@
 /* fcgi/gateway.h - asks a model server (OpenAI-compatible chat completions) for a verdict.
- * One thread of its own drives libcurl's multi interface; any worker may ask and sleeps until the
- * answer, an error or the deadline. Source: edge contract section 3. */
+ * One thread of its own drives libcurl's multi interface; anybody may ask, and sleeps or is called
+ * back at the answer, an error or the deadline. Source: edge contract section 3. */
 #ifndef FCGI_GATEWAY_H
 #define FCGI_GATEWAY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "shared/error.h"
@@ -64,8 +65,30 @@ enum df_code mrs_gateway_reload(struct mrs_gateway *gateway,
                                 const struct mrs_gateway_options *options,
                                 struct df_error *err) DF_MUST_USE;
 
-/* Blocks the calling thread until there is a verdict. Any thread. On DF_OK out->verdict is valid
- * (fields clamped and trimmed as the contract's checklist 34 and 35 say). Otherwise err says why and
+/* One question. The asker owns it and what it points to, and keeps all of it alive until on_done
+ * was called. */
+struct mrs_ask {
+    const struct df_chat_line *line;
+    struct mrs_gateway_answer *out;
+    struct df_error *err;
+    void (*on_done)(struct mrs_ask *ask); /* on the gateway's thread: be quick */
+    void *context;                        /* for on_done */
+    enum df_code code;                    /* valid in and after on_done */
+
+    /* Private to the gateway. */
+    struct mrs_ask *next;
+    int64_t deadline_ms;
+    bool is_probe; /* the breaker waits to hear how it went */
+    bool is_started;
+    int64_t ready_ms; /* not before, because of a retry */
+    size_t model;
+    enum mrs_gateway_mode mode;
+    int modes_tried, retries, billed;
+};
+
+/* Queues a question; any thread. DF_OK: on_done will be called exactly once, with ask->code and, on
+ * DF_OK, ask->out->verdict (fields clamped and trimmed as the contract's checklist 34 and 35 say).
+ * Anything else: refused at once, on_done will not be called. Either way err says why it failed and
  * out->upstream_status / retry_after_s are set where known:
  *   DF_EPAYMENT     upstream 402           "AI analysis failed: 402"
  *   DF_EBUSY        upstream 429           "AI analysis failed: 429"
@@ -74,6 +97,9 @@ enum df_code mrs_gateway_reload(struct mrs_gateway *gateway,
  *                   "Unusable AI answer: ...", "AI server unreachable", breaker open, queue full
  * Retries only what cannot have been billed (connect failures, 429, 503) and only within the
  * deadline, honouring Retry-After; tries the next model of the list on 404 or a model error. */
+enum df_code mrs_gateway_submit(struct mrs_gateway *gateway, struct mrs_ask *ask) DF_MUST_USE;
+
+/* The same, sleeping until there is an answer. Any thread but the gateway's. */
 enum df_code mrs_gateway_ask(struct mrs_gateway *gateway, const struct df_chat_line *line,
                              struct mrs_gateway_answer *out, struct df_error *err) DF_MUST_USE;
 

@@ -4,31 +4,12 @@
 #define FCGI_GATEWAY_LOOP_H
 
 #include <pthread.h>
-#include <semaphore.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "fcgi/gateway.h"
 #include "fcgi/gateway_call.h"
 #include "fcgi/gateway_policy.h"
-
-/* Lives on the asker's stack; the asker sleeps on `done` until the thread has filled it in. */
-struct mrs_ask {
-    struct mrs_ask *next;
-    const struct df_chat_line *line;
-    struct mrs_gateway_answer *out;
-    struct df_error *err;
-    enum df_code code;
-    sem_t done;
-    int64_t deadline_ms;
-    bool is_probe; /* the breaker waits to hear how it went */
-    /* From here on the thread's own: how far the ask has come. */
-    bool is_started;
-    int64_t ready_ms; /* not before, because of a retry */
-    size_t model;
-    enum mrs_gateway_mode mode;
-    int modes_tried, retries, billed;
-};
 
 struct ask_list { /* first in, first out */
     struct mrs_ask *first, *last;

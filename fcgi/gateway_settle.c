@@ -27,7 +27,7 @@ void mrs_ask_finish(struct mrs_gateway *gateway, struct mrs_ask *ask, const stru
         gateway->stats.failures++;
     (void)pthread_mutex_unlock(&gateway->lock);
     ask->code = code;
-    (void)sem_post(&ask->done);
+    ask->on_done(ask);
 }
 
 /* Puts an ask whose call ended back in line, to be sent again in delay_ms. */

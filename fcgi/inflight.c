@@ -9,8 +9,7 @@ enum { SLOTS = 256 };
 
 struct mrs_inflight {
     pthread_mutex_t lock;
-    pthread_cond_t left;
-    struct mrs_inflight_entry *slots[SLOTS];
+    struct mrs_inflight_entry *slots[SLOTS]; /* those inside; each has its line of waiters */
 };
 
 enum df_code mrs_inflight_new(struct mrs_inflight **out, struct df_error *err)
@@ -20,7 +19,6 @@ enum df_code mrs_inflight_new(struct mrs_inflight **out, struct df_error *err)
     if (set == NULL)
         return df_error_set(err, DF_ENOMEM, "out of memory");
     pthread_mutex_init(&set->lock, NULL);
-    pthread_cond_init(&set->left, NULL);
     return DF_OK;
 }
 
@@ -28,7 +26,6 @@ void mrs_inflight_free(struct mrs_inflight *set)
 {
     if (set == NULL)
         return;
-    pthread_cond_destroy(&set->left);
     pthread_mutex_destroy(&set->lock);
     free(set);
 }
@@ -38,35 +35,45 @@ static struct mrs_inflight_entry **slot_of(struct mrs_inflight *set, const struc
     return &set->slots[id->bytes[15]]; /* the random end of a UUID, whatever its version */
 }
 
-static bool contains(const struct mrs_inflight_entry *entry, const struct df_uuid *id)
+bool mrs_inflight_enter(struct mrs_inflight *set, struct mrs_inflight_entry *entry)
 {
-    for (; entry != NULL; entry = entry->next) {
-        if (df_uuid_equal(&entry->id, id))
-            return true;
-    }
-    return false;
-}
+    struct mrs_inflight_entry **slot = slot_of(set, &entry->id);
 
-void mrs_inflight_enter(struct mrs_inflight *set, struct mrs_inflight_entry *entry,
-                        const struct df_uuid *id)
-{
-    struct mrs_inflight_entry **slot = slot_of(set, id);
+    entry->next = entry->first_waiter = entry->last_waiter = NULL;
     pthread_mutex_lock(&set->lock);
-    while (contains(*slot, id))
-        pthread_cond_wait(&set->left, &set->lock);
-    entry->id = *id;
-    entry->next = *slot;
-    *slot = entry;
+    struct mrs_inflight_entry *holder = *slot;
+    while (holder != NULL && !df_uuid_equal(&holder->id, &entry->id))
+        holder = holder->next;
+    if (holder == NULL) {
+        entry->next = *slot;
+        *slot = entry;
+    } else if (holder->last_waiter == NULL) {
+        holder->first_waiter = holder->last_waiter = entry;
+    } else {
+        holder->last_waiter->next = entry;
+        holder->last_waiter = entry;
+    }
     pthread_mutex_unlock(&set->lock);
+    return holder == NULL;
 }
 
 void mrs_inflight_leave(struct mrs_inflight *set, struct mrs_inflight_entry *entry)
 {
     struct mrs_inflight_entry **link = slot_of(set, &entry->id);
+
     pthread_mutex_lock(&set->lock);
     while (*link != entry)
         link = &(*link)->next;
-    *link = entry->next;
-    pthread_cond_broadcast(&set->left);
+    struct mrs_inflight_entry *heir = entry->first_waiter;
+    if (heir == NULL) {
+        *link = entry->next;
+    } else { /* takes the place and the rest of the line */
+        heir->first_waiter = heir->next;
+        heir->last_waiter = heir->first_waiter == NULL ? NULL : entry->last_waiter;
+        heir->next = entry->next;
+        *link = heir;
+    }
     pthread_mutex_unlock(&set->lock);
+    if (heir != NULL)
+        heir->on_turn(heir);
 }

@@ -17,7 +17,7 @@
 #include "fcgi/listen.h"
 #include "fcgi/metrics.h"
 #include "fcgi/reanalyze.h"
-#include "fcgi/worker.h"
+#include "fcgi/loop.h"
 #include "shared/clock.h"
 #include "shared/log.h"
 
@@ -30,6 +30,7 @@ struct program {
     struct mrs_runtime *first; /* the generation we started with: owns strings that threads borrow */
     struct mrs_admin *admin;
     struct mrs_reanalyzer *reanalyzer;
+    struct mrs_loop *loops;
     enum mrs_front front;
     int listen_fd;
     const char *socket_path;
@@ -121,10 +122,10 @@ static enum df_code open_gateway(struct mrs_app *app, struct df_error *err)
     return mrs_gateway_new(&app->gateway, &options, err);
 }
 
-static void raise_file_limit(int64_t workers)
+static void raise_file_limit(int64_t connections)
 {
     struct rlimit limit;
-    rlim_t wanted = (rlim_t)workers * 3 + 256; /* a connection, a model call, and some */
+    rlim_t wanted = (rlim_t)connections * 2 + 256; /* each may need a model call, and some */
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
         return;
     limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
@@ -169,12 +170,15 @@ static enum df_code start(struct program *p, struct df_error *err)
     if (!df_log_level_parse(config->log_level, &level))
         return df_error_set(err, DF_EINPUT, "LOG_LEVEL: use debug, info, warn or error");
     df_log_set_level(level);
-    raise_file_limit(config->workers);
+    app->connections_max = config->connections_max;
+    raise_file_limit(config->connections_max);
     app->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (app->stop_fd < 0)
         return df_error_set(err, DF_ENOMEM, "eventfd: %s", strerror(errno));
     rc = mrs_listen_front(&p->front, &p->listen_fd, &p->socket_path, config->fcgi_socket,
                           config->fcgi_socket_mode, err);
+    if (rc != DF_OK && config->fcgi_socket != NULL)
+        return df_error_wrap(err, "FCGI_SOCKET");
     if (rc == DF_OK)
         rc = open_model(app, err);
     if (rc == DF_OK)
@@ -196,10 +200,12 @@ static enum df_code start(struct program *p, struct df_error *err)
         return rc;
     if (config->metrics_listen != NULL)
         rc = mrs_admin_start(&p->admin, app, config->metrics_listen, err);
+    if (rc != DF_OK)
+        return df_error_wrap(err, "METRICS_LISTEN");
     if (rc == DF_OK && app->gateway != NULL)
         rc = mrs_reanalyzer_start(&p->reanalyzer, app, err);
     if (rc == DF_OK)
-        rc = mrs_workers_start(app, p->listen_fd, config->workers, err);
+        rc = mrs_loops_start(&p->loops, config->workers, app, p->listen_fd, err);
     return rc;
 }
 
@@ -261,7 +267,7 @@ static bool drain(struct program *p, const sigset_t *signals)
         (void)unlink(p->socket_path); /* new connections are refused from here on */
     if (write(p->app.stop_fd, &one, sizeof one) < 0)
         return false;
-    while (atomic_load(&p->app.open_workers) > 0) {
+    while (!mrs_loops_ended(p->loops, p->first->config.workers)) {
         const struct timespec pause = {.tv_nsec = 2000000};
         int signo = sigtimedwait(signals, NULL, &pause);
         if (signo == SIGTERM || signo == SIGINT || df_clock_mono_ms() > deadline_ms) {
@@ -275,6 +281,7 @@ static bool drain(struct program *p, const sigset_t *signals)
 
 static void release(struct program *p)
 {
+    mrs_loops_free(p->loops, p->first == NULL ? 0 : p->first->config.workers);
     mrs_reanalyzer_stop(p->reanalyzer);
     mrs_admin_stop(p->admin);
     mrs_store_free(p->app.store);
@@ -294,7 +301,7 @@ static void release(struct program *p)
 
 static int run_fastcgi(struct program *p, const sigset_t *signals)
 {
-    df_log(DF_LOG_INFO, "started", "version=%s commit=%s workers_max=%lld", DF_VERSION, DF_COMMIT,
+    df_log(DF_LOG_INFO, "started", "version=%s commit=%s workers=%lld", DF_VERSION, DF_COMMIT,
            (long long)p->first->config.workers);
     warn_about_settings(p->first);
     mrs_notify_supervisor("READY=1");
@@ -330,8 +337,8 @@ int main(int argc, char **argv)
             return check_settings();
         return usage_error(argv[1]);
     }
-    /* Hundreds of mostly sleeping threads: two arenas are enough and keep memory together. */
-    (void)mallopt(M_ARENA_MAX, 2);
+    /* A handful of threads: few arenas keep memory together. */
+    (void)mallopt(M_ARENA_MAX, 4);
     pthread_mutex_init(&p.app.lock, NULL);
     if (FCGX_Init() != 0 || curl_global_init(CURL_GLOBAL_DEFAULT) != 0) {
         (void)fprintf(stderr, PROGRAM ": cannot initialise libfcgi and libcurl\n");
@@ -342,8 +349,7 @@ int main(int argc, char **argv)
     if (start(&p, &err) != DF_OK)
         (void)fprintf(stderr, PROGRAM ": %s\n", err.msg);
     else if (p.front == MRS_FRONT_CGI) {
-        mrs_cgi_run(&p.app);
-        status = 0;
+        status = mrs_cgi_run(&p.app, &err) == DF_OK ? 0 : 1;
     } else {
         status = run_fastcgi(&p, &signals);
     }

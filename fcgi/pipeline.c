@@ -3,24 +3,13 @@
 
 #include <string.h>
 
+#include "fcgi/loop.h"
 #include "fcgi/metrics.h"
 #include "fcgi/reply.h"
 #include "shared/clock.h"
 #include "shared/log.h"
 
 enum { REPLY_MAX_BYTES = 16384, KEEP_BYTES = 16384 };
-
-/* Everything the stages of one request pass on. */
-struct request {
-    struct mrs_app *app;
-    struct mrs_runtime *runtime;
-    const struct mrs_io *io;
-    struct mrs_scratch *scratch;
-    struct df_uuid id; /* sb-request-id */
-    struct mrs_caller caller;
-    struct df_message message;
-    struct mrs_job job;
-};
 
 void mrs_scratch_init(struct mrs_scratch *scratch)
 {
@@ -36,26 +25,35 @@ void mrs_scratch_release(struct mrs_scratch *scratch)
 
 /* --- answers --------------------------------------------------------------------------------- */
 
-static int answer_error(struct request *r, const struct df_error *error, int64_t retry_after_s)
+static enum mrs_progress answer_error(struct mrs_request *r, const struct df_error *error,
+                                      int64_t retry_after_s)
 {
-    int status = mrs_reply_error(&r->scratch->reply, &r->id, error, retry_after_s);
-    if (status >= 500) {
+    r->status = mrs_reply_error(&r->scratch->reply, &r->id, error, retry_after_s);
+    if (r->status >= 500) {
         char id[DF_UUID_TEXT_SIZE], quoted[256];
         df_uuid_format(id, &r->id);
-        df_log(DF_LOG_WARN, "request_failed", "req=%s status=%d code=%s error=%s", id, status,
+        df_log(DF_LOG_WARN, "request_failed", "req=%s status=%d code=%s error=%s", id, r->status,
                df_error_name(error->code), df_log_quote(quoted, sizeof quoted, error->msg));
     }
-    return status;
+    return MRS_ANSWERED;
 }
 
-static int answer_verdict(struct request *r, const struct df_verdict *verdict, bool captured)
+static enum mrs_progress answer_verdict(struct mrs_request *r, const struct df_verdict *verdict,
+                                        bool captured)
 {
-    return mrs_reply_analysed(&r->scratch->reply, &r->id, verdict, captured);
+    r->status = mrs_reply_analysed(&r->scratch->reply, &r->id, verdict, captured);
+    return MRS_ANSWERED;
+}
+
+static enum mrs_progress answer_skipped(struct mrs_request *r)
+{
+    r->status = mrs_reply_skipped(&r->scratch->reply, &r->id);
+    return MRS_ANSWERED;
 }
 
 /* --- auth ------------------------------------------------------------------------------------ */
 
-static void log_refusal(const struct request *r, const struct mrs_refusal *refusal)
+static void log_refusal(const struct mrs_request *r, const struct mrs_refusal *refusal)
 {
     static _Atomic int64_t last_s, unlogged; /* a flood of bad tokens must not become one of logs */
     int64_t now_s = df_clock_mono_ms() / 1000;
@@ -73,7 +71,7 @@ static void log_refusal(const struct request *r, const struct mrs_refusal *refus
 
 /* --- validate -------------------------------------------------------------------------------- */
 
-static enum df_code read_body(struct request *r, struct df_error *err)
+static enum df_code read_body(struct mrs_request *r, struct df_error *err)
 {
     size_t max = (size_t)r->runtime->config.request_max_bytes;
     struct df_buf *body = &r->scratch->body;
@@ -85,16 +83,17 @@ static enum df_code read_body(struct request *r, struct df_error *err)
             room = 4096;
         if (!df_buf_reserve(body, room))
             return df_error_set(err, DF_ENOMEM, "out of memory");
-        size_t n = r->io->read(r->io->ctx, body->data + body->len, room);
+        size_t n = r->io.read(r->io.ctx, body->data + body->len, room);
         if (n == 0)
             return DF_OK;
         body->len += n;
-        if (body->len > max)
+        r->left_body_unread = body->len > max;
+        if (r->left_body_unread)
             return df_error_set(err, DF_ETOOBIG, "Request body is larger than %zu bytes", max);
     }
 }
 
-static enum df_code validate(struct request *r, struct df_error *err)
+static enum df_code validate(struct mrs_request *r, struct df_error *err)
 {
     const struct mrs_config *config = &r->runtime->config;
     const struct df_message_limits limits = {
@@ -112,7 +111,7 @@ static enum df_code validate(struct request *r, struct df_error *err)
 
 /* --- store ----------------------------------------------------------------------------------- */
 
-static enum df_code prepare_job(struct request *r, struct df_error *err)
+static enum df_code prepare_job(struct mrs_request *r, struct df_error *err)
 {
     struct mrs_job *job = &r->job;
     *job = (struct mrs_job){.kind = MRS_JOB_MESSAGE, .message = &r->message};
@@ -130,11 +129,27 @@ static enum df_code prepare_job(struct request *r, struct df_error *err)
     return DF_OK;
 }
 
-static void submit(struct request *r)
+/* On the writer's thread. */
+static void on_stored(struct mrs_job *job)
 {
-    int64_t started_ns = df_clock_mono_ns();
-    mrs_store_submit(r->app->store, &r->job);
-    mrs_observe(MRS_TIME_STORE, df_clock_mono_ns() - started_ns);
+    struct mrs_request *r = job->context;
+    mrs_loop_post(r->loop, r);
+}
+
+/* Hands the job to the store; `step` goes on with its outcome, at once when the store refuses. */
+static enum mrs_progress store(struct mrs_request *r,
+                               enum mrs_progress (*step)(struct mrs_request *r))
+{
+    r->job.on_done = on_stored;
+    r->job.context = r;
+    r->step = step;
+    r->waiting_since_ns = df_clock_mono_ns();
+    return mrs_store_submit(r->app->store, &r->job) ? MRS_WAITING : step(r);
+}
+
+static void note_outcome(const struct mrs_request *r)
+{
+    mrs_observe(MRS_TIME_STORE, df_clock_mono_ns() - r->waiting_since_ns);
     if (r->job.outcome == MRS_STORED && r->job.kind == MRS_JOB_MESSAGE)
         mrs_count(MRS_COUNT_STORED, 1);
     if (r->job.outcome == MRS_REPEATED && r->job.kind == MRS_JOB_MESSAGE)
@@ -160,29 +175,26 @@ static void chat_line_of(const struct df_message *m, struct df_chat_line *line)
                                   .message_len = m->message_len};
 }
 
-static void judge_locally(struct request *r, const char *analyzer)
+static void judge_locally(struct mrs_request *r, const char *analyzer)
 {
-    struct df_chat_line line;
     struct mrs_judgement *j = &r->job.judgement;
-    chat_line_of(&r->message, &line);
-    df_intent_classify(r->app->model, &line, &j->verdict);
+    chat_line_of(&r->message, &r->line);
+    df_intent_classify(r->app->model, &r->line, &j->verdict);
     j->analyzer = analyzer;
     j->model = df_intent_model_name(r->app->model);
     j->capture = df_intent_should_capture(&j->verdict, &r->runtime->capture_rule);
 }
 
 /* True when the embedded model alone may decide. */
-static bool is_sure(const struct request *r)
+static bool is_sure(const struct mrs_request *r)
 {
     double c = r->job.judgement.verdict.confidence;
     return c <= r->runtime->config.hybrid_low || c >= r->runtime->config.hybrid_high;
 }
 
-/* Second commit: verdict, sale and counters for a message that is stored already. */
-static int add_verdict(struct request *r)
+static enum mrs_progress on_verdict_added(struct mrs_request *r)
 {
-    r->job.kind = MRS_JOB_VERDICT;
-    submit(r);
+    note_outcome(r);
     if (r->job.outcome == MRS_UNANSWERED)
         return answer_error(r, &r->job.error, 0);
     if (r->job.outcome == MRS_REPEATED && r->job.has_earlier) /* somebody was faster: their word */
@@ -190,27 +202,29 @@ static int add_verdict(struct request *r)
     return answer_verdict(r, &r->job.judgement.verdict, r->job.captured);
 }
 
-static int ask_model_server(struct request *r)
+/* Second commit: verdict, sale and counters for a message that is stored already. */
+static enum mrs_progress add_verdict(struct mrs_request *r)
 {
-    struct mrs_gateway_answer answer = {0};
-    struct df_error err = {0};
-    struct df_chat_line line;
+    r->job.kind = MRS_JOB_VERDICT;
+    return store(r, on_verdict_added);
+}
+
+static enum mrs_progress on_model_answered(struct mrs_request *r)
+{
     struct mrs_judgement *j = &r->job.judgement;
 
-    chat_line_of(&r->message, &line);
-    int64_t started_ns = df_clock_mono_ns();
-    enum df_code rc = mrs_gateway_ask(r->app->gateway, &line, &answer, &err);
-    mrs_observe(MRS_TIME_MODEL, df_clock_mono_ns() - started_ns);
-    if (rc == DF_OK) {
-        *j = (struct mrs_judgement){.verdict = answer.verdict, .analyzer = MRS_ANALYZER_GATEWAY};
-        j->model = answer.model;
+    mrs_observe(MRS_TIME_MODEL, df_clock_mono_ns() - r->waiting_since_ns);
+    if (r->ask.code == DF_OK) {
+        *j = (struct mrs_judgement){.verdict = r->answer.verdict,
+                                    .analyzer = MRS_ANALYZER_GATEWAY,
+                                    .model = r->answer.model};
         j->capture = df_intent_should_capture(&j->verdict, &r->runtime->capture_rule);
         mrs_count(MRS_COUNT_ANALYSED_GATEWAY, 1);
-        return add_verdict(r); /* `answer` lives until then */
+        return add_verdict(r);
     }
     switch (r->runtime->config.ai_on_error) {
-    case MRS_ON_ERROR_FAIL: return answer_error(r, &err, answer.retry_after_s);
-    case MRS_ON_ERROR_STORE: return mrs_reply_skipped(&r->scratch->reply, &r->id);
+    case MRS_ON_ERROR_FAIL: return answer_error(r, &r->error, r->answer.retry_after_s);
+    case MRS_ON_ERROR_STORE: return answer_skipped(r);
     default:
         judge_locally(r, MRS_ANALYZER_FALLBACK);
         mrs_count(MRS_COUNT_ANALYSED_FALLBACK, 1);
@@ -218,45 +232,83 @@ static int ask_model_server(struct request *r)
     }
 }
 
+/* On the gateway's thread. */
+static void on_asked(struct mrs_ask *ask)
+{
+    struct mrs_request *r = ask->context;
+    mrs_loop_post(r->loop, r);
+}
+
+static enum mrs_progress ask_model_server(struct mrs_request *r)
+{
+    chat_line_of(&r->message, &r->line);
+    r->ask = (struct mrs_ask){.line = &r->line,
+                              .out = &r->answer,
+                              .err = &r->error,
+                              .on_done = on_asked,
+                              .context = r};
+    r->step = on_model_answered;
+    r->waiting_since_ns = df_clock_mono_ns();
+    enum df_code rc = mrs_gateway_submit(r->app->gateway, &r->ask);
+    if (rc == DF_OK)
+        return MRS_WAITING;
+    r->ask.code = rc;
+    return on_model_answered(r);
+}
+
 /* --- the order of stages ---------------------------------------------------------------------- */
 
-/* off and local: message, verdict, sale and counters in one commit. */
-static int store_once(struct request *r)
+static enum mrs_progress on_stored_once(struct mrs_request *r)
 {
-    submit(r);
+    note_outcome(r);
     if (r->job.outcome == MRS_UNANSWERED)
         return answer_error(r, &r->job.error, 0);
     if (r->job.outcome == MRS_REPEATED && r->job.has_earlier)
         return answer_verdict(r, &r->job.earlier, r->job.earlier_captured);
     if (r->job.judgement.analyzer == NULL)
-        return mrs_reply_skipped(&r->scratch->reply, &r->id);
+        return answer_skipped(r);
     if (r->job.outcome == MRS_REPEATED) /* stored before, while nobody judged */
         return add_verdict(r);
     return answer_verdict(r, &r->job.judgement.verdict, r->job.captured);
 }
 
-/* With the model server: the message first (its NOTIFY goes out), then the verdict. */
-static int store_then_ask(struct request *r)
+static enum mrs_progress on_message_stored(struct mrs_request *r)
 {
-    struct mrs_inflight_entry entry;
-    int status;
-
-    if (r->job.id_from_caller)
-        mrs_inflight_enter(r->app->inflight, &entry, &r->job.id);
-    r->job.judgement = (struct mrs_judgement){0};
-    submit(r);
+    note_outcome(r);
     if (r->job.outcome == MRS_UNANSWERED)
-        status = answer_error(r, &r->job.error, 0);
-    else if (r->job.outcome == MRS_REPEATED && r->job.has_earlier)
-        status = answer_verdict(r, &r->job.earlier, r->job.earlier_captured);
-    else
-        status = ask_model_server(r);
-    if (r->job.id_from_caller)
-        mrs_inflight_leave(r->app->inflight, &entry);
-    return status;
+        return answer_error(r, &r->job.error, 0);
+    if (r->job.outcome == MRS_REPEATED && r->job.has_earlier)
+        return answer_verdict(r, &r->job.earlier, r->job.earlier_captured);
+    return ask_model_server(r);
 }
 
-static int deliver(struct request *r)
+static enum mrs_progress store_message(struct mrs_request *r)
+{
+    r->job.judgement = (struct mrs_judgement){0};
+    return store(r, on_message_stored);
+}
+
+/* On the thread of the request that was inside before. */
+static void on_turn(struct mrs_inflight_entry *entry)
+{
+    struct mrs_request *r = entry->context;
+    r->step = store_message;
+    mrs_loop_post(r->loop, r);
+}
+
+/* With the model server: the message first (its NOTIFY goes out), then the verdict. */
+static enum mrs_progress store_then_ask(struct mrs_request *r)
+{
+    if (r->job.id_from_caller) {
+        r->is_in_flight = true;
+        r->entry = (struct mrs_inflight_entry){.id = r->job.id, .on_turn = on_turn, .context = r};
+        if (!mrs_inflight_enter(r->app->inflight, &r->entry))
+            return MRS_WAITING;
+    }
+    return store_message(r);
+}
+
+static enum mrs_progress deliver(struct mrs_request *r)
 {
     int analyzer = r->runtime->analyzer;
     if (analyzer == MRS_ANALYZE_LOCAL || analyzer == MRS_ANALYZE_HYBRID)
@@ -265,48 +317,63 @@ static int deliver(struct request *r)
         return store_then_ask(r);
     if (analyzer != MRS_ANALYZE_OFF)
         mrs_count(MRS_COUNT_ANALYSED_LOCAL, 1);
-    return store_once(r);
+    return store(r, on_stored_once); /* message, verdict, sale and counters in one commit */
 }
 
-static int handle(struct request *r)
+static enum mrs_progress begin(struct mrs_request *r)
 {
-    struct df_error err = {0};
     struct mrs_refusal refusal;
-    const char *method = r->io->param(r->io->ctx, "REQUEST_METHOD");
+    const char *method = r->io.param(r->io.ctx, "REQUEST_METHOD");
 
-    if (method != NULL && strcmp(method, "OPTIONS") == 0)
-        return mrs_reply_preflight(&r->scratch->reply, &r->id);
-    if (!mrs_auth_check(r->runtime->auth, r->io, &r->caller, &refusal)) {
-        log_refusal(r, &refusal);
-        return mrs_reply_refused(&r->scratch->reply, &r->id, &refusal);
+    if (method != NULL && strcmp(method, "OPTIONS") == 0) {
+        r->status = mrs_reply_preflight(&r->scratch->reply, &r->id);
+        return MRS_ANSWERED;
     }
-    if (method == NULL || strcmp(method, "POST") != 0)
-        return mrs_reply_method(&r->scratch->reply, &r->id);
-    if (validate(r, &err) != DF_OK)
-        return answer_error(r, &err, 0);
-    int status;
-    if (prepare_job(r, &err) != DF_OK)
-        status = answer_error(r, &err, 0);
-    else
-        status = deliver(r);
-    df_message_release(&r->message);
-    return status;
+    if (!mrs_auth_check(r->runtime->auth, &r->io, &r->caller, &refusal)) {
+        log_refusal(r, &refusal);
+        r->status = mrs_reply_refused(&r->scratch->reply, &r->id, &refusal);
+        return MRS_ANSWERED;
+    }
+    if (method == NULL || strcmp(method, "POST") != 0) {
+        r->status = mrs_reply_method(&r->scratch->reply, &r->id);
+        return MRS_ANSWERED;
+    }
+    if (validate(r, &r->error) != DF_OK)
+        return answer_error(r, &r->error, 0);
+    r->has_message = true;
+    if (prepare_job(r, &r->error) != DF_OK)
+        return answer_error(r, &r->error, 0);
+    return deliver(r);
 }
 
-void mrs_pipeline_run(struct mrs_app *app, const struct mrs_io *io, struct mrs_scratch *scratch)
+/* Lets go of everything once the answer is in the reply buffer. */
+static enum mrs_progress end_if_answered(struct mrs_request *r, enum mrs_progress progress)
 {
-    int64_t started_ns = df_clock_mono_ns();
-    struct request r = {.app = app, .io = io, .scratch = scratch};
+    if (progress == MRS_WAITING)
+        return MRS_WAITING; /* `r` may be at work on another thread by now */
+    if (r->is_in_flight)
+        mrs_inflight_leave(r->app->inflight, &r->entry);
+    if (r->has_message)
+        df_message_release(&r->message);
+    mrs_runtime_put(r->app, r->runtime);
+    mrs_count_response(r->status);
+    mrs_observe(MRS_TIME_REQUEST, df_clock_mono_ns() - r->started_ns);
+    return MRS_ANSWERED;
+}
 
-    atomic_fetch_add_explicit(&app->active_requests, 1, memory_order_relaxed);
-    df_uuid_new_v7(&r.id);
-    r.runtime = mrs_runtime_get(app);
-    int status = handle(&r);
-    (void)io->write(io->ctx, scratch->reply.data, scratch->reply.len);
-    mrs_runtime_put(app, r.runtime);
-    mrs_count_response(status);
-    mrs_observe(MRS_TIME_REQUEST, df_clock_mono_ns() - started_ns);
-    if (scratch->body.cap > KEEP_BYTES) /* a large request must not be paid for by every worker */
-        df_buf_release(&scratch->body);
-    atomic_fetch_sub_explicit(&app->active_requests, 1, memory_order_relaxed);
+enum mrs_progress mrs_pipeline_start(struct mrs_request *r)
+{
+    r->started_ns = df_clock_mono_ns();
+    r->has_message = r->is_in_flight = r->left_body_unread = false;
+    df_uuid_new_v7(&r->id);
+    r->runtime = mrs_runtime_get(r->app);
+    enum mrs_progress progress = end_if_answered(r, begin(r));
+    if (r->scratch->body.cap > KEEP_BYTES)
+        df_buf_release(&r->scratch->body);
+    return progress;
+}
+
+enum mrs_progress mrs_pipeline_resume(struct mrs_request *r)
+{
+    return end_if_answered(r, r->step(r));
 }

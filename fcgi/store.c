@@ -1,16 +1,14 @@
 /* fcgi/store.c - the queue of jobs and the writer threads that commit them in groups. */
 #include "fcgi/store.h"
 
-#include <errno.h>
-#include <limits.h>
-#include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fcgi/batch.h"
@@ -24,6 +22,8 @@ enum {
     BACKOFF_MAX_MS = 250,    /* decisions.md 12: recovery within a second */
     DOWN_PATIENCE_MS = 1000, /* how long a delivery waits for a database that is away */
     CONNECT_TIMEOUT_MS = 2000,
+    GATHER_FACTOR = 2,
+    GATHER_MAX_NS = 2000000,
 };
 
 struct writer {
@@ -33,7 +33,8 @@ struct writer {
     struct mrs_batch batch;
     struct mrs_job **jobs; /* room for batch_max */
     int wake_fd;           /* eventfd: there is work, or the end has come */
-    bool is_asleep;        /* under the store's lock */
+    bool is_asleep;        /* under the store's lock, like wanted */
+    int64_t wanted;        /* jobs worth waking up for */
     bool was_up;
     int64_t backoff_ms;
     int64_t retry_at_ms;
@@ -53,28 +54,14 @@ struct mrs_store {
     int64_t writer_count; /* started ones */
 };
 
-/* --- sleeping until a job is answered ---------------------------------------------------------
- * A futex per job instead of a condition variable: the waiter needs no lock when it wakes up, and
- * 128 of them wake up after each commit. */
-
-static void futex(_Atomic int *word, int op, int value)
-{
-    (void)syscall(SYS_futex, word, op | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
-}
-
-static void wait_until_done(struct mrs_job *job)
-{
-    while (atomic_load_explicit(&job->done, memory_order_acquire) == 0)
-        futex(&job->done, FUTEX_WAIT, 0);
-}
-
-/* After the store the worker may return and its stack be reused, so the job is not touched again;
- * the wake-up then may hit a foreign word, which futexes allow (a spurious wake-up). */
 static void answer(struct mrs_job *job)
 {
-    _Atomic int *word = &job->done;
-    atomic_store_explicit(word, 1, memory_order_release);
-    futex(word, FUTEX_WAKE, 1);
+    if (job->outcome == MRS_REPEATED && !job->id_from_caller) {
+        /* Nobody else can know this id: an attempt that seemed lost had been committed. */
+        job->outcome = MRS_STORED;
+        job->captured = job->earlier_captured;
+    }
+    job->on_done(job); /* from here on it is not ours */
 }
 
 static void refuse(struct mrs_job *job, enum df_code code, const char *text)
@@ -97,7 +84,7 @@ static void wake(struct writer *w)
 static struct writer *sleeping_writer(struct mrs_store *store)
 {
     for (int64_t i = 0; i < store->writer_count; i++) {
-        if (store->writers[i].is_asleep) {
+        if (store->writers[i].is_asleep && store->waiting >= store->writers[i].wanted) {
             store->writers[i].is_asleep = false;
             return &store->writers[i];
         }
@@ -105,44 +92,37 @@ static struct writer *sleeping_writer(struct mrs_store *store)
     return NULL;
 }
 
-void mrs_store_submit(struct mrs_store *store, struct mrs_job *job)
+bool mrs_store_submit(struct mrs_store *store, struct mrs_job *job)
 {
     int64_t now = df_clock_mono_ms();
     int64_t down_since = atomic_load_explicit(&store->down_since_ms, memory_order_relaxed);
+    enum df_code rc = DF_OK;
 
     job->outcome = MRS_UNANSWERED;
     job->error = (struct df_error){0};
     job->captured = job->has_earlier = false;
     job->next = NULL;
     job->deadline_ms = now + store->options.timeout_ms;
-    atomic_store_explicit(&job->done, 0, memory_order_relaxed);
     if (down_since != 0 && now - down_since > DOWN_PATIENCE_MS) {
         df_error_set(&job->error, DF_EUNAVAILABLE, "The database is unavailable");
-        return;
+        return false;
     }
+    struct writer *w = NULL;
     pthread_mutex_lock(&store->lock);
-    if (store->waiting >= store->options.queue_max || store->is_stopping) {
-        bool stopping = store->is_stopping;
-        pthread_mutex_unlock(&store->lock);
-        if (stopping)
-            df_error_set(&job->error, DF_EUNAVAILABLE, "The function is shutting down");
-        else
-            df_error_set(&job->error, DF_EBUSY, "Too many messages are waiting to be stored");
-        return;
+    if (store->is_stopping) {
+        rc = df_error_set(&job->error, DF_EUNAVAILABLE, "The function is shutting down");
+    } else if (store->waiting >= store->options.queue_max) {
+        rc = df_error_set(&job->error, DF_EBUSY, "Too many messages are waiting to be stored");
+    } else {
+        *store->last = job;
+        store->last = &job->next;
+        store->waiting++;
+        w = sleeping_writer(store);
     }
-    *store->last = job;
-    store->last = &job->next;
-    store->waiting++;
-    struct writer *w = sleeping_writer(store);
     pthread_mutex_unlock(&store->lock);
     if (w != NULL)
         wake(w);
-    wait_until_done(job);
-    if (job->outcome == MRS_REPEATED && !job->id_from_caller) {
-        /* Nobody else can know this id: an attempt that seemed lost had been committed. */
-        job->outcome = MRS_STORED;
-        job->captured = job->earlier_captured;
-    }
+    return rc == DF_OK;
 }
 
 static bool same_statement(const struct mrs_job *a, const struct mrs_job *b)
@@ -237,6 +217,13 @@ static bool ensure_connected(struct writer *w)
     return false;
 }
 
+static void clear_wake(struct writer *w)
+{
+    uint64_t ignored;
+    if (read(w->wake_fd, &ignored, sizeof ignored) < 0)
+        return; /* EAGAIN: it was clear */
+}
+
 /* Sleeps until there is work, the server hangs up, or it is time to try to connect again. */
 static void sleep_until_work(struct writer *w)
 {
@@ -247,11 +234,8 @@ static void sleep_until_work(struct writer *w)
     }
     struct pollfd fds[] = {{w->wake_fd, POLLIN, 0}, {df_pg_socket(w->pg), POLLIN, 0}};
     int n = poll(fds, 2, timeout);
-    if (n > 0 && fds[0].revents != 0) {
-        uint64_t ignored;
-        if (read(w->wake_fd, &ignored, sizeof ignored) < 0 && errno != EAGAIN)
-            return;
-    }
+    if (n > 0 && fds[0].revents != 0)
+        clear_wake(w);
     if (n > 0 && fds[1].revents != 0)
         df_pg_drain(w->pg);
 }
@@ -333,16 +317,54 @@ static void write_batch(struct writer *w, size_t count)
     }
 }
 
+/* A commit costs Postgres nearly the same with one row and with fifty, so under load it pays to let
+ * jobs gather: until as many wait as were around during the last commit, but not for longer than
+ * GATHER_FACTOR times what that commit took. A single client never waits. */
+static void gather(struct writer *w, size_t last_batch, int64_t last_commit_ns)
+{
+    struct mrs_store *store = w->store;
+    int64_t limit_ns = last_commit_ns * GATHER_FACTOR;
+    if (limit_ns > GATHER_MAX_NS)
+        limit_ns = GATHER_MAX_NS;
+    if (last_batch < 2)
+        return;
+    pthread_mutex_lock(&store->lock);
+    int64_t around = (int64_t)last_batch + store->waiting;
+    if (around > store->options.batch_max)
+        around = store->options.batch_max;
+    bool must_wait = store->waiting < around && !store->is_stopping;
+    if (must_wait) {
+        w->wanted = around;
+        w->is_asleep = true;
+    }
+    pthread_mutex_unlock(&store->lock);
+    if (!must_wait)
+        return;
+    struct pollfd wake_up = {w->wake_fd, POLLIN, 0};
+    const struct timespec limit = {.tv_nsec = limit_ns};
+    if (ppoll(&wake_up, 1, &limit, NULL) > 0)
+        clear_wake(w);
+    pthread_mutex_lock(&store->lock);
+    w->is_asleep = false;
+    w->wanted = 1;
+    pthread_mutex_unlock(&store->lock);
+}
+
 static void *writer_main(void *arg)
 {
     struct writer *w = arg;
+    size_t count = 0;
+    int64_t commit_ns = 0;
 
     for (;;) {
         bool is_stopping;
         (void)ensure_connected(w);
-        size_t count = take_batch(w->store, w->jobs, &is_stopping, w);
+        gather(w, count, commit_ns);
+        count = take_batch(w->store, w->jobs, &is_stopping, w);
         if (count > 0) {
+            int64_t started_ns = df_clock_mono_ns();
             write_batch(w, count);
+            commit_ns = df_clock_mono_ns() - started_ns;
             continue;
         }
         if (is_stopping)
@@ -383,7 +405,8 @@ static enum df_code start_writer(struct mrs_store *store, struct writer *w, stru
                                .statements = mrs_batch_statements,
                                .statement_count = mrs_batch_statement_count,
                                .connect_timeout_ms = CONNECT_TIMEOUT_MS};
-    *w = (struct writer){.store = store, .wake_fd = -1, .jitter = (uint32_t)df_clock_mono_ns()};
+    *w = (struct writer){
+        .store = store, .wake_fd = -1, .wanted = 1, .jitter = (uint32_t)df_clock_mono_ns()};
     enum df_code rc = df_pg_new(&w->pg, &pg, err);
     if (rc == DF_OK)
         rc = mrs_batch_init(&w->batch, w->pg, (size_t)store->options.batch_max, err);

@@ -3,7 +3,6 @@
 #ifndef FCGI_STORE_H
 #define FCGI_STORE_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -35,7 +34,8 @@ enum mrs_outcome {
     MRS_UNANSWERED /* nothing committed as far as we know: job->error says why */
 };
 
-/* One delivery. Lives on the worker's stack; borrowed by the store until mrs_store_submit returns. */
+/* One delivery. The caller owns it and what it points to; both are lent to the store from
+ * mrs_store_submit until on_done. */
 struct mrs_job {
     enum mrs_job_kind kind;
     struct df_uuid id;
@@ -44,6 +44,8 @@ struct mrs_job {
     struct df_uuid owner;
     const struct df_message *message;
     struct mrs_judgement judgement;
+    void (*on_done)(struct mrs_job *job); /* on the writer's thread: be quick */
+    void *context;                        /* for on_done */
 
     /* out */
     enum mrs_outcome outcome;
@@ -57,7 +59,6 @@ struct mrs_job {
     /* private to the store */
     struct mrs_job *next;
     int64_t deadline_ms;
-    _Atomic int done;
 };
 
 struct mrs_store_options {
@@ -78,8 +79,9 @@ enum df_code mrs_store_new(struct mrs_store **out, const struct mrs_store_option
 /* Commits what is queued (within timeout_ms), joins the writers, frees. NULL is fine. */
 void mrs_store_free(struct mrs_store *store);
 
-/* Hands a job in and sleeps until it is answered. Any thread, any number at once. */
-void mrs_store_submit(struct mrs_store *store, struct mrs_job *job);
+/* Hands a job in; any thread. True: on_done will be called exactly once, within timeout_ms and a
+ * little. False: refused at once, job->error says why, on_done will not be called. */
+bool mrs_store_submit(struct mrs_store *store, struct mrs_job *job) DF_MUST_USE;
 
 /* True while at least one writer has a working connection. */
 bool mrs_store_is_ready(struct mrs_store *store);

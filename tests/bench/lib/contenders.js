@@ -90,7 +90,7 @@ async function startPublicDoor(box, { socket, metrics }) {
   const dir = box.file('public-door');
   const port = await freePort();
   run(PUBLIC_DOOR, [dir], { env: { ...process.env, HTTP_PORT: String(port), FCGI_SOCKET: socket,
-    METRICS_LISTEN: metrics, WORKERS: String(THREADS) } });
+    METRICS_LISTEN: metrics } });
   const nginx = box.start('public-door', 'nginx',
     ['-p', dir, '-c', path.join(dir, 'nginx.conf'), '-g', 'daemon off;']);
   return { nginx, url: `http://127.0.0.1:${port}${ENDPOINT}`, port };
@@ -159,12 +159,12 @@ async function peer(box, { db, token, analyzer, pool }) {
   return contender;
 }
 
-async function project(box, { build, db, token, secret, analyzer, publicDoor = false, env = {}, threads = THREADS }) {
+async function project(box, { build, db, token, secret, analyzer, publicDoor = false, env = {} }) {
   const socket = box.file('project.sock');
   const metrics = box.file('project-metrics.sock');
   const program = box.start('project', path.join(build, 'bin', 'monitor-realtime-stream'), [], {
     env: { PATH: process.env.PATH, DATABASE_URL: db.url, FCGI_SOCKET: socket, METRICS_LISTEN: metrics,
-      JWT_SECRET: secret, ANALYZER: analyzer, WORKERS: String(threads),
+      JWT_SECRET: secret, ANALYZER: analyzer,
       FCGI_SOCKET_MODE: '0666', LOG_LEVEL: 'warn', // a door started by root runs as another user
       INTENT_WEIGHTS: path.join(build, 'share', 'dealflow', 'intent.weights'), ...env },
   });
