@@ -140,6 +140,8 @@ void df_weights_classify(const struct df_weights *w, const struct df_chat_line *
     df_weights_score(w, &features, &scores);
     out->confidence =
         df_weights_confidence(df_weights_probability(w, scores.buyer), (double)w->cut);
+    /* Four digits are more than it knows, and what callers see is what the threshold is held to. */
+    out->confidence = nearbyint(out->confidence * 1e4) / 1e4;
     out->is_buyer = out->confidence >= BUYER_CONFIDENCE;
     if (!out->is_buyer)
         return;
