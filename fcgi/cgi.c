@@ -46,23 +46,17 @@ static void write_answer(const struct df_buf *answer)
     }
 }
 
-enum df_code mrs_cgi_run(struct mrs_app *app, struct df_error *err)
+void mrs_cgi_run(struct mrs_app *app, struct mrs_loop *loop)
 {
     const char *length = getenv("CONTENT_LENGTH");
     struct cgi cgi = {.left = length == NULL ? 0 : strtoul(length, NULL, 10)};
-    struct mrs_loop *loop = NULL;
+    struct mrs_request request = {.app = app,
+                                  .loop = loop,
+                                  .scratch = mrs_loop_scratch(loop),
+                                  .io = {&cgi, cgi_param, cgi_read}};
 
-    enum df_code rc = mrs_loop_new_single(&loop, app, err);
-    if (rc == DF_OK) {
-        struct mrs_request request = {.app = app,
-                                      .loop = loop,
-                                      .scratch = mrs_loop_scratch(loop),
-                                      .io = {&cgi, cgi_param, cgi_read}};
-        enum mrs_progress progress = mrs_pipeline_start(&request);
-        while (progress == MRS_WAITING)
-            progress = mrs_pipeline_resume(mrs_loop_wait_single(loop));
-        write_answer(&request.scratch->reply);
-    }
-    mrs_loops_free(loop, 1);
-    return rc;
+    enum mrs_progress progress = mrs_pipeline_start(&request);
+    while (progress == MRS_WAITING)
+        progress = mrs_pipeline_resume(mrs_loop_wait_single(loop));
+    write_answer(&request.scratch->reply);
 }

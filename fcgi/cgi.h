@@ -2,9 +2,10 @@
 #ifndef FCGI_CGI_H
 #define FCGI_CGI_H
 
-#include "fcgi/app.h"
+#include "fcgi/loop.h"
 
-/* Handles the one request of this process on the calling thread. DF_ENOMEM. */
-enum df_code mrs_cgi_run(struct mrs_app *app, struct df_error *err) DF_MUST_USE;
+/* Handles the one request of this process on the calling thread; `loop` comes from
+ * mrs_loop_new_single and stays the caller's. */
+void mrs_cgi_run(struct mrs_app *app, struct mrs_loop *loop);
 
 #endif

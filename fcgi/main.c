@@ -31,6 +31,7 @@ struct program {
     struct mrs_admin *admin;
     struct mrs_reanalyzer *reanalyzer;
     struct mrs_loop *loops;
+    int64_t loop_count;
     enum mrs_front front;
     int listen_fd;
     const char *socket_path;
@@ -196,8 +197,11 @@ static enum df_code start(struct program *p, struct df_error *err)
         .writers = p->front == MRS_FRONT_CGI ? 1 : config->store_writers,
     };
     rc = mrs_store_new(&app->store, &store, err);
-    if (rc != DF_OK || p->front == MRS_FRONT_CGI)
+    if (rc != DF_OK)
         return rc;
+    p->loop_count = p->front == MRS_FRONT_CGI ? 1 : config->workers;
+    if (p->front == MRS_FRONT_CGI)
+        return mrs_loop_new_single(&p->loops, app, err);
     if (config->metrics_listen != NULL)
         rc = mrs_admin_start(&p->admin, app, config->metrics_listen, err);
     if (rc != DF_OK)
@@ -205,7 +209,7 @@ static enum df_code start(struct program *p, struct df_error *err)
     if (rc == DF_OK && app->gateway != NULL)
         rc = mrs_reanalyzer_start(&p->reanalyzer, app, err);
     if (rc == DF_OK)
-        rc = mrs_loops_start(&p->loops, config->workers, app, p->listen_fd, err);
+        rc = mrs_loops_start(&p->loops, p->loop_count, app, p->listen_fd, err);
     return rc;
 }
 
@@ -267,7 +271,7 @@ static bool drain(struct program *p, const sigset_t *signals)
         (void)unlink(p->socket_path); /* new connections are refused from here on */
     if (write(p->app.stop_fd, &one, sizeof one) < 0)
         return false;
-    while (!mrs_loops_ended(p->loops, p->first->config.workers)) {
+    while (!mrs_loops_ended(p->loops, p->loop_count)) {
         const struct timespec pause = {.tv_nsec = 2000000};
         int signo = sigtimedwait(signals, NULL, &pause);
         if (signo == SIGTERM || signo == SIGINT || df_clock_mono_ms() > deadline_ms) {
@@ -281,11 +285,12 @@ static bool drain(struct program *p, const sigset_t *signals)
 
 static void release(struct program *p)
 {
-    mrs_loops_free(p->loops, p->first == NULL ? 0 : p->first->config.workers);
     mrs_reanalyzer_stop(p->reanalyzer);
     mrs_admin_stop(p->admin);
     mrs_store_free(p->app.store);
     mrs_gateway_free(p->app.gateway);
+    /* Last: a writer may have posted its answer and still be on its way out of mrs_loop_post. */
+    mrs_loops_free(p->loops, p->loop_count);
     mrs_inflight_free(p->app.inflight);
     df_intent_model_close(p->app.model);
     if (p->app.runtime != NULL)
@@ -349,7 +354,8 @@ int main(int argc, char **argv)
     if (start(&p, &err) != DF_OK)
         (void)fprintf(stderr, PROGRAM ": %s\n", err.msg);
     else if (p.front == MRS_FRONT_CGI) {
-        status = mrs_cgi_run(&p.app, &err) == DF_OK ? 0 : 1;
+        mrs_cgi_run(&p.app, p.loops);
+        status = 0;
     } else {
         status = run_fastcgi(&p, &signals);
     }
