@@ -59,6 +59,7 @@ struct mrs_job {
     /* private to the store */
     struct mrs_job *next;
     int64_t deadline_ms;
+    bool may_be_stored; /* the connection was lost while an attempt was under way */
 };
 
 struct mrs_store_options {
