@@ -45,6 +45,8 @@ const struct df_config_key mrs_config_keys[] = { /* in alphabetical order */
      "new-style keys, sb_publishable_...=anon,sb_secret_...=service_role"},
     {"CAPTURE_TYPES", DF_CONFIG_STR, AT(capture_types), "all", 1, 256, 0, NULL,
      "message types that may become a sale: all, or a comma list such as direct_purchase"},
+    {"CHANGE_LOG_KEEP_S", DF_CONFIG_INT, AT(change_log_keep_s), "86400", 0, 31536000, 0, NULL,
+     "how long readers of dealflow.change_log may be away, in seconds; 0: never trim it"},
     {"CONFIDENCE_THRESHOLD", DF_CONFIG_NUMBER, AT(confidence_threshold), DF_CAPTURE_THRESHOLD, 0, 1, 0, NULL,
      "a buyer of at least this confidence becomes a sale"},
     {"CONNECTIONS_MAX", DF_CONFIG_INT, AT(connections_max), "4096", 1, 65536, 0, NULL,

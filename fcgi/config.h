@@ -37,7 +37,7 @@ struct mrs_config {
     char *ai_base_url, *ai_api_key, *lovable_api_key, *ai_model, *ai_extra_headers;
     int ai_mode, ai_on_error, ai_breaker, ai_retry_billed, ai_send_temperature, ai_send_max_tokens;
     int64_t ai_timeout_ms, ai_connect_timeout_ms, ai_max_in_flight;
-    int64_t reanalyze_interval_ms;
+    int64_t reanalyze_interval_ms, change_log_keep_s;
 };
 
 extern const struct df_config_key mrs_config_keys[];

@@ -13,10 +13,10 @@
 
 #include "fcgi/admin.h"
 #include "fcgi/app.h"
+#include "fcgi/background.h"
 #include "fcgi/cgi.h"
 #include "fcgi/listen.h"
 #include "fcgi/metrics.h"
-#include "fcgi/reanalyze.h"
 #include "fcgi/loop.h"
 #include "shared/clock.h"
 #include "shared/log.h"
@@ -29,7 +29,7 @@ struct program {
     struct mrs_app app;
     struct mrs_runtime *first; /* the generation we started with: owns strings that threads borrow */
     struct mrs_admin *admin;
-    struct mrs_reanalyzer *reanalyzer;
+    struct mrs_background *background;
     struct mrs_loop *loops;
     int64_t loop_count;
     enum mrs_front front;
@@ -206,8 +206,8 @@ static enum df_code start(struct program *p, struct df_error *err)
         rc = mrs_admin_start(&p->admin, app, config->metrics_listen, err);
     if (rc != DF_OK)
         return df_error_wrap(err, "METRICS_LISTEN");
-    if (rc == DF_OK && app->gateway != NULL)
-        rc = mrs_reanalyzer_start(&p->reanalyzer, app, err);
+    if (rc == DF_OK)
+        rc = mrs_background_start(&p->background, app, err);
     if (rc == DF_OK)
         rc = mrs_loops_start(&p->loops, p->loop_count, app, p->listen_fd, err);
     return rc;
@@ -285,7 +285,7 @@ static bool drain(struct program *p, const sigset_t *signals)
 
 static void release(struct program *p)
 {
-    mrs_reanalyzer_stop(p->reanalyzer);
+    mrs_background_stop(p->background);
     mrs_admin_stop(p->admin);
     mrs_store_free(p->app.store);
     mrs_gateway_free(p->app.gateway);
