@@ -124,6 +124,12 @@ static const char store_judged_sql[] =
 #define RETURN_NEW " on conflict (id) do nothing returning id"
 
 static const char fast_message_sql[] = FAST_MESSAGE;
+/* A lone message, which is what a quiet system writes: no function scan, no tuple store. */
+static const char fast_message_one_sql[] =
+    "insert into public.chat_messages"
+    "   (id, stream_session_id, username, message, platform, created_at)"
+    " values (($1::uuid[])[1], ($2::uuid[])[1], ($3::text[])[1], ($4::text[])[1], ($5::text[])[1],"
+    "   clock_timestamp())";
 static const char fast_message_ids_sql[] =
     "with stored as (" FAST_MESSAGE RETURN_NEW ") select 'm'::text, id, null::uuid from stored";
 static const char fast_judged_sql[] = FAST_JUDGED("", "");
@@ -185,6 +191,7 @@ const struct df_pg_statement mrs_batch_statements[] = {
     {"store_message", store_message_sql},
     {"store_judged", store_judged_sql},
     {"fast_message", fast_message_sql},
+    {"fast_message_one", fast_message_one_sql},
     {"fast_message_ids", fast_message_ids_sql},
     {"fast_judged", fast_judged_sql},
     {"fast_judged_ids", fast_judged_ids_sql},
@@ -439,14 +446,17 @@ static enum df_code insert_fast(struct mrs_batch *batch, struct mrs_job **jobs, 
     struct pg_result *result = NULL;
 
     begin_all(batch->params, types, 5);
-    begin_all(batch->params + 5, judgement_types, 8);
+    if (judged)
+        begin_all(batch->params + 5, judgement_types, 8);
     for (size_t i = 0; i < count; i++) {
         add_unowned_message(batch->params, jobs[i]);
         if (judged)
             add_judgement(batch->params + 5, &jobs[i]->judgement);
     }
-    enum df_code rc = run(batch, statements[judged][known_ids], judged ? 13 : 5, deadline_ms,
-                          &result, err);
+    const char *statement = statements[judged][known_ids];
+    if (count == 1 && !judged && !known_ids)
+        statement = "fast_message_one";
+    enum df_code rc = run(batch, statement, judged ? 13 : 5, deadline_ms, &result, err);
     if (rc == DF_EINPUT || rc == DF_EBUSY) {
         batch->careful_until_ms = df_clock_mono_ms() + CAREFUL_MS;
         return DF_EBUSY; /* once more, the careful way */
