@@ -53,8 +53,7 @@ static void print_gauges(struct mrs_app *app, struct df_buf *out)
          (double)s.completion_tokens},
         {"ai_in_flight", "gauge", "Calls open", (double)s.in_flight},
         {"ai_queued", "gauge", "Asks waiting for a free call", (double)s.queued},
-        {"ai_breaker_open", "gauge", "1 while the circuit breaker is open",
-         s.breaker_open ? 1 : 0},
+        {"ai_breaker_open", "gauge", "1 while the circuit breaker is open", s.breaker_open ? 1 : 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         mrs_metrics_sample(out, rows[i].name, rows[i].type, rows[i].help, rows[i].value);
@@ -170,8 +169,7 @@ enum df_code mrs_admin_start(struct mrs_admin **out, struct mrs_app *app, const 
 {
     *out = NULL;
     if (!is_loopback(where))
-        return df_error_set(err, DF_EINPUT,
-                            "%s: use a path or a loopback address, 127.0.0.1:9100",
+        return df_error_set(err, DF_EINPUT, "%s: use a path or a loopback address, 127.0.0.1:9100",
                             where);
     struct mrs_admin *admin = calloc(1, sizeof *admin);
     if (admin == NULL)

@@ -26,8 +26,8 @@ struct mrs_app {
     struct mrs_runtime *runtime; /* current generation; under lock */
 
     struct mrs_store *store;
-    struct mrs_gateway *gateway;     /* NULL unless the analyzer needs it */
-    struct df_intent_model *model;   /* NULL with ANALYZER=off */
+    struct mrs_gateway *gateway;   /* NULL unless the analyzer needs it */
+    struct df_intent_model *model; /* NULL with ANALYZER=off */
     struct mrs_inflight *inflight;
     int stop_fd;                     /* eventfd, readable for good once the program drains */
     _Atomic int64_t active_requests; /* taken and not yet answered */

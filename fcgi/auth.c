@@ -20,7 +20,8 @@ struct api_key {
     enum mrs_role role;
 };
 
-/* Survives reloads, so that nobody gets a fresh burst; the last mrs_auth that refers to it frees it. */
+/* Survives reloads, so that nobody gets a fresh burst; the last mrs_auth that refers to it frees
+ * it. */
 struct shared_buckets {
     _Atomic int users;
     struct df_ratelimit *limit;
@@ -66,8 +67,10 @@ static bool role_of(const char *name, size_t len, enum mrs_role *out)
     static const struct {
         const char *name;
         enum mrs_role role;
-    } roles[] = {{"anon", MRS_ANON},           {"publishable", MRS_ANON},
-                 {"service_role", MRS_SERVICE}, {"secret", MRS_SERVICE}};
+    } roles[] = {{"anon", MRS_ANON},
+                 {"publishable", MRS_ANON},
+                 {"service_role", MRS_SERVICE},
+                 {"secret", MRS_SERVICE}};
     for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
         if (strlen(roles[i].name) == len && memcmp(roles[i].name, name, len) == 0) {
             *out = roles[i].role;
@@ -242,8 +245,7 @@ static enum df_jwt_result identify(struct mrs_auth *auth, const struct mrs_io *i
     if (result != DF_JWT_OK)
         return result;
     if (is_new_style(token, token_len))
-        return find_api_key(auth, token, token_len, &caller->role) ? DF_JWT_OK
-                                                                   : DF_JWT_BAD_FORMAT;
+        return find_api_key(auth, token, token_len, &caller->role) ? DF_JWT_OK : DF_JWT_BAD_FORMAT;
     result = check_token(auth, token, token_len, claims);
     if (result == DF_JWT_OK)
         caller_from_claims(claims, caller);

@@ -20,7 +20,7 @@ struct mrs_caller {
 };
 
 struct mrs_refusal {
-    int http_status; /* 401 (hosted body), 403, 429 */
+    int http_status;           /* 401 (hosted body), 403, 429 */
     enum df_jwt_result reason; /* 401 only */
     const char *code;
     char message[128];

@@ -23,7 +23,8 @@ static const char postpone_sql[] =
     "update public.message_analysis set analyzed_at = clock_timestamp()"
     " where message_id = any ($1::uuid[])";
 
-/* Nothing else keeps the log from growing for ever. The programs take turns, if there are several. */
+/* Nothing else keeps the log from growing for ever. The programs take turns, if there are several.
+ */
 static const char trim_sql[] =
     "select case when pg_try_advisory_xact_lock(hashtext('dealflow.trim_change_log'))"
     "  then dealflow.trim_change_log(make_interval(secs => ($1::int8[])[1])) end";
@@ -56,8 +57,7 @@ static enum df_code write_verdict(struct mrs_background *b, const struct df_uuid
     struct mrs_job *jobs[] = {&job};
     job.judgement = (struct mrs_judgement){
         .verdict = answer->verdict, .analyzer = MRS_ANALYZER_GATEWAY, .model = answer->model};
-    job.judgement.capture =
-        df_intent_should_capture(&answer->verdict, &b->runtime->capture_rule);
+    job.judgement.capture = df_intent_should_capture(&answer->verdict, &b->runtime->capture_rule);
     job.outcome = MRS_UNANSWERED;
     enum df_code rc = mrs_batch_commit(&b->batch, jobs, 1, deadline(), err);
     if (rc == DF_OK && job.captured) {
@@ -80,8 +80,8 @@ static enum df_code postpone(struct mrs_background *b, const struct df_uuid *id,
     return rc;
 }
 
-/* Inside a transaction: claims the oldest fallback verdict, asks, writes. *claimed tells whether *id
- * is set, whatever the outcome. DF_ENOTFOUND: none left. */
+/* Inside a transaction: claims the oldest fallback verdict, asks, writes. *claimed tells whether
+ * *id is set, whatever the outcome. DF_ENOTFOUND: none left. */
 static enum df_code settle_claimed(struct mrs_background *b, struct df_uuid *id, bool *claimed,
                                    struct df_error *err)
 {
@@ -213,8 +213,8 @@ enum df_code mrs_background_start(struct mrs_background **out, struct mrs_app *a
                                .statements = b->statements,
                                .statement_count = n,
                                .connect_timeout_ms = CONNECT_MS};
-    enum df_code rc = mrs_session_sql(b->session_sql, sizeof b->session_sql,
-                                      config->database_role, STATEMENT_MS, err);
+    enum df_code rc = mrs_session_sql(b->session_sql, sizeof b->session_sql, config->database_role,
+                                      STATEMENT_MS, err);
     if (rc == DF_OK)
         rc = df_pg_new(&b->pg, &pg, err);
     if (rc == DF_OK)

@@ -1,4 +1,4 @@
-/* fcgi/batch.c - the SQL of storing, verdict and capture, for many rows in one statement. */
+/* fcgi/batch.c - many jobs in one statement, and its answer back into outcomes. */
 #include "fcgi/batch.h"
 
 #include <stdlib.h>
@@ -9,198 +9,6 @@
 #include "shared/log.h"
 
 enum { CAREFUL_MS = 1000 };
-
-/* Arrays in, one row per id that was inserted and per sale out: who is missing among the inserted is
- * worked out here, because joining the answer to the input again costs Postgres more than it costs
- * us. clock_timestamp() per row keeps the order of arrival inside a batch.
- *
- * `target` reads each session once; rows of an unknown session, or of somebody else's, drop out of
- * the join instead of failing the batch. */
-static const char store_message_sql[] =
-    "with input as materialized ("
-    " select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[])"
-    "   as t(id, session_id, owner, username, message, platform)),"
-    " target as materialized ("
-    " select s.id, s.user_id from public.stream_sessions s"
-    "  where s.id = any (array(select distinct session_id from input))),"
-    " stored as ("
-    " insert into public.chat_messages"
-    "   (id, stream_session_id, username, message, platform, created_at)"
-    " select i.id, t.id, i.username, i.message, i.platform, clock_timestamp()"
-    "   from input i join target t on t.id = i.session_id"
-    "  where i.owner is null or i.owner = t.user_id"
-    " on conflict (id) do nothing returning id)"
-    " select 'm'::text, id, null::uuid from stored"
-    " union all select 't', id, user_id from target";
-
-/* The five platforms are the check constraint of sales_captured: a line from elsewhere is stored and
- * judged, but cannot become a sale. The running total saturates, so that a full session counter can
- * never refuse a sale. */
-#define SALE_AND_COUNTERS                                                                          \
-    " sold as ("                                                                                   \
-    " insert into public.sales_captured (id, user_id, stream_session_id, platform,"                \
-    "   buyer_username, message_text, item_description, estimated_value)"                          \
-    " select j.id, j.user_id, j.session_id, j.platform, j.username, j.message, j.item,"            \
-    "   j.value_cents::numeric / 100"                                                              \
-    "   from judged j where j.captured"                                                            \
-    " on conflict (id) do nothing returning id, stream_session_id, estimated_value),"              \
-    " counted as ("                                                                                \
-    " update public.stream_sessions s set"                                                         \
-    "   total_sales_caught = s.total_sales_caught + d.sales,"                                      \
-    "   total_revenue_recovered = least(s.total_revenue_recovered + d.revenue, 99999999.99)"       \
-    "   from (select stream_session_id, count(*)::int as sales,"                                   \
-    "           coalesce(sum(estimated_value), 0) as revenue from sold group by 1) d"              \
-    "  where s.id = d.stream_session_id)"
-
-#define CAN_BE_SOLD                                                                                \
-    " in ('tiktok', 'instagram', 'youtube', 'whatnot', 'facebook') as captured"
-
-static const char store_judged_sql[] =
-    "with input as materialized ("
-    " select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[],"
-    "   $7::bool[], $8::float8[], $9::text[], $10::text[], $11::int8[], $12::text[], $13::text[],"
-    "   $14::bool[])"
-    "   as t(id, session_id, owner, username, message, platform, is_buyer, confidence,"
-    "        message_type, item, value_cents, analyzer, model, capture)),"
-    " target as materialized ("
-    " select s.id, s.user_id from public.stream_sessions s"
-    "  where s.id = any (array(select distinct session_id from input))),"
-    " stored as ("
-    " insert into public.chat_messages"
-    "   (id, stream_session_id, username, message, platform, created_at)"
-    " select i.id, t.id, i.username, i.message, i.platform, clock_timestamp()"
-    "   from input i join target t on t.id = i.session_id"
-    "  where i.owner is null or i.owner = t.user_id"
-    " on conflict (id) do nothing returning id),"
-    " judged as materialized ("
-    " select i.*, t.user_id, i.capture and t.user_id is not null and i.platform" CAN_BE_SOLD
-    "   from stored join input i using (id) join target t on t.id = i.session_id),"
-    " analysed as ("
-    " insert into public.message_analysis (message_id, is_buyer, confidence, message_type,"
-    "   item_description, estimated_value, analyzer, model, captured)"
-    " select j.id, j.is_buyer, j.confidence, j.message_type, j.item, j.value_cents::numeric / 100,"
-    "   j.analyzer, j.model, j.captured from judged j)," SALE_AND_COUNTERS
-    " select 'm'::text, id, null::uuid from stored"
-    " union all select 't', id, user_id from target"
-    " union all select 's', id, null from sold";
-
-/* --- the fast way ---
- * Callers who may write to any session, which is nearly all there is: no owner to compare, and the
- * foreign key finds an unknown session. It fails the statement then, which is run again the careful
- * way; so are the batches of the next second. A quarter more messages a second at 32 and 128
- * connections. The variants with conflicts are for ids that callers chose. */
-#define INSERT_INPUT(columns)                                                                      \
-    " insert into public.chat_messages"                                                            \
-    "   (id, stream_session_id, username, message, platform, created_at)"                          \
-    " select " columns ", clock_timestamp() from "
-
-#define FAST_MESSAGE                                                                               \
-    INSERT_INPUT("t.*")                                                                            \
-    "unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[]) as t"
-
-#define FAST_JUDGED(conflict, only_stored)                                                         \
-    "with input as materialized ("                                                                 \
-    " select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[],"            \
-    "   $6::bool[], $7::float8[], $8::text[], $9::text[], $10::int8[], $11::text[], $12::text[],"  \
-    "   $13::bool[])"                                                                              \
-    "   as t(id, session_id, username, message, platform, is_buyer, confidence,"                   \
-    "        message_type, item, value_cents, analyzer, model, capture)),"                         \
-    " stored as ("                                                                                 \
-    INSERT_INPUT("i.id, i.session_id, i.username, i.message, i.platform")                          \
-    "input i" conflict "),"                                                                        \
-    " judged as materialized ("                                                                    \
-    " select i.*, s.user_id, s.user_id is not null and i.platform" CAN_BE_SOLD                     \
-    "   from input i join public.stream_sessions s on s.id = i.session_id"                         \
-    "  where i.capture" only_stored "),"                                                           \
-    SALE_AND_COUNTERS ","                                                                          \
-    " analysed as ("                                                                               \
-    " insert into public.message_analysis (message_id, is_buyer, confidence, message_type,"        \
-    "   item_description, estimated_value, analyzer, model, captured)"                             \
-    " select i.id, i.is_buyer, i.confidence, i.message_type, i.item, i.value_cents::numeric / 100,"\
-    "   i.analyzer, i.model, i.capture and i.id in (select id from sold)"                          \
-    "   from input i where true" only_stored ")"                                                   \
-    " select 's'::text, id, null::uuid from sold"
-
-#define RETURN_NEW " on conflict (id) do nothing returning id"
-
-static const char fast_message_sql[] = FAST_MESSAGE;
-/* A lone message, which is what a quiet system writes: no function scan, no tuple store. */
-static const char fast_message_one_sql[] =
-    "insert into public.chat_messages"
-    "   (id, stream_session_id, username, message, platform, created_at)"
-    " values (($1::uuid[])[1], ($2::uuid[])[1], ($3::text[])[1], ($4::text[])[1], ($5::text[])[1],"
-    "   clock_timestamp())";
-static const char fast_message_ids_sql[] =
-    "with stored as (" FAST_MESSAGE RETURN_NEW ") select 'm'::text, id, null::uuid from stored";
-static const char fast_judged_sql[] = FAST_JUDGED("", "");
-static const char fast_judged_ids_sql[] =
-    FAST_JUDGED(RETURN_NEW, " and i.id in (select id from stored)")
-    " union all select 'm', id, null from stored";
-
-/* The message is there already. A verdict that somebody else wrote meanwhile stays. */
-static const char add_verdict_sql[] =
-    "with input as materialized ("
-    " select * from unnest($1::uuid[], $2::bool[], $3::float8[], $4::text[], $5::text[], $6::int8[],"
-    "   $7::text[], $8::text[], $9::bool[])"
-    "   as t(id, is_buyer, confidence, message_type, item, value_cents, analyzer, model, capture)),"
-    " candidate as materialized ("
-    " select i.*, m.stream_session_id as session_id, m.username, m.message, m.platform, s.user_id,"
-    "   i.capture and s.user_id is not null and m.platform" CAN_BE_SOLD
-    "   from input i join public.chat_messages m on m.id = i.id"
-    "   join public.stream_sessions s on s.id = m.stream_session_id),"
-    " analysed as ("
-    " insert into public.message_analysis (message_id, is_buyer, confidence, message_type,"
-    "   item_description, estimated_value, analyzer, model, captured)"
-    " select c.id, c.is_buyer, c.confidence, c.message_type, c.item, c.value_cents::numeric / 100,"
-    "   c.analyzer, c.model, c.captured from candidate c"
-    " on conflict (message_id) do nothing returning message_id),"
-    " judged as materialized ("
-    " select c.* from candidate c join analysed a on a.message_id = c.id)," SALE_AND_COUNTERS
-    " select 'm'::text, message_id, null::uuid from analysed"
-    " union all select 's', id, null from sold";
-
-/* A fallback verdict gives way to the model server's. A sale that was made stays made. */
-static const char replace_verdict_sql[] =
-    "with input as materialized ("
-    " select * from unnest($1::uuid[], $2::bool[], $3::float8[], $4::text[], $5::text[], $6::int8[],"
-    "   $7::text[], $8::text[], $9::bool[])"
-    "   as t(id, is_buyer, confidence, message_type, item, value_cents, analyzer, model, capture)),"
-    " judged as materialized ("
-    " select i.*, m.stream_session_id as session_id, m.username, m.message, m.platform, s.user_id,"
-    "   a.captured as had_sale, i.capture and s.user_id is not null and m.platform" CAN_BE_SOLD
-    "   from input i join public.chat_messages m on m.id = i.id"
-    "   join public.stream_sessions s on s.id = m.stream_session_id"
-    "   join public.message_analysis a on a.message_id = i.id"
-    "  where a.analyzer = '" MRS_ANALYZER_FALLBACK "'),"
-    " analysed as ("
-    " update public.message_analysis a set is_buyer = j.is_buyer, confidence = j.confidence,"
-    "   message_type = j.message_type, item_description = j.item,"
-    "   estimated_value = j.value_cents::numeric / 100, analyzer = j.analyzer, model = j.model,"
-    "   analyzed_at = clock_timestamp(), captured = j.captured or j.had_sale"
-    "   from judged j where a.message_id = j.id returning a.message_id)," SALE_AND_COUNTERS
-    " select 'm'::text, message_id, null::uuid from analysed"
-    " union all select 's', id, null from sold";
-
-static const char find_messages_sql[] =
-    "select m.id, m.stream_session_id, m.username, m.message, m.platform,"
-    "  a.is_buyer, a.confidence, a.message_type, a.captured"
-    "  from public.chat_messages m left join public.message_analysis a on a.message_id = m.id"
-    " where m.id = any ($1::uuid[])";
-
-const struct df_pg_statement mrs_batch_statements[] = {
-    {"store_message", store_message_sql},
-    {"store_judged", store_judged_sql},
-    {"fast_message", fast_message_sql},
-    {"fast_message_one", fast_message_one_sql},
-    {"fast_message_ids", fast_message_ids_sql},
-    {"fast_judged", fast_judged_sql},
-    {"fast_judged_ids", fast_judged_ids_sql},
-    {"add_verdict", add_verdict_sql},
-    {"replace_verdict", replace_verdict_sql},
-    {"find_messages", find_messages_sql},
-};
-const size_t mrs_batch_statement_count =
-    sizeof mrs_batch_statements / sizeof mrs_batch_statements[0];
 
 enum df_code mrs_batch_init(struct mrs_batch *batch, struct df_pg *pg, size_t batch_max,
                             struct df_error *err)
@@ -299,7 +107,7 @@ static int compare_ids(const void *a, const void *b)
 {
     const struct mrs_job *const *x = a;
     const struct mrs_job *const *y = b;
-    return memcmp((*x)->id.bytes, (*y)->id.bytes, sizeof (*x)->id.bytes);
+    return memcmp((*x)->id.bytes, (*y)->id.bytes, sizeof(*x)->id.bytes);
 }
 
 static struct mrs_job *find_job(struct mrs_job **sorted, size_t count, const struct df_uuid *id)
@@ -339,8 +147,8 @@ static bool refuse_by_session(const struct pg_result *result, struct mrs_job *jo
         if (kind_len != 1 || kind[0] != 't' || !df_pg_get_uuid(result, row, 1, &session) ||
             !df_uuid_equal(&session, &job->message->session))
             continue;
-        if (job->has_owner && (!df_pg_get_uuid(result, row, 2, &owner) ||
-                               !df_uuid_equal(&owner, &job->owner))) {
+        if (job->has_owner &&
+            (!df_pg_get_uuid(result, row, 2, &owner) || !df_uuid_equal(&owner, &job->owner))) {
             df_error_set(&job->error, DF_EDENIED, "This session belongs to another user");
             return true;
         }
@@ -540,8 +348,8 @@ static enum df_code add_verdicts(struct mrs_batch *batch, struct mrs_job **jobs,
 
 /* A job that stands alone and is refused: without its sale it may pass, because the message and its
  * verdict must not be lost for a sale that the database does not want. */
-static enum df_code settle_alone(struct mrs_batch *batch, struct mrs_job **job,
-                                 int64_t deadline_ms, struct df_error *err)
+static enum df_code settle_alone(struct mrs_batch *batch, struct mrs_job **job, int64_t deadline_ms,
+                                 struct df_error *err)
 {
     struct mrs_job *only = job[0];
     if (only->judgement.capture) {

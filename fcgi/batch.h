@@ -11,7 +11,7 @@ enum { MRS_BATCH_PARAMS = 14 };
 struct mrs_batch {
     struct df_pg *pg; /* borrowed */
     struct df_pg_array params[MRS_BATCH_PARAMS];
-    struct mrs_job **missed; /* jobs whose row was not inserted; room for batch_max */
+    struct mrs_job **missed;  /* jobs whose row was not inserted; room for batch_max */
     int64_t careful_until_ms; /* the fast statements failed: not before */
 };
 

@@ -1,4 +1,5 @@
-/* fcgi/config.c - the table of settings. --help, the man page and deploy/env.example come from it. */
+/* fcgi/config.c - the table of settings. --help, the man page and deploy/env.example come from it.
+ */
 #include "fcgi/config.h"
 
 #include <stddef.h>
@@ -112,8 +113,9 @@ const size_t mrs_config_key_count = sizeof mrs_config_keys / sizeof mrs_config_k
 static enum df_code check(struct mrs_config *config, struct df_error *err)
 {
     if (config->database_url == NULL)
-        return df_error_set(err, DF_EINPUT,
-                            "DATABASE_URL is required, e.g. postgres://user@127.0.0.1:5432/dealflow");
+        return df_error_set(
+            err, DF_EINPUT,
+            "DATABASE_URL is required, e.g. postgres://user@127.0.0.1:5432/dealflow");
     if (config->jwt_verify == MRS_ON && config->jwt_secret == NULL && config->jwks_file == NULL &&
         config->api_keys == NULL)
         return df_error_set(err, DF_EINPUT,

@@ -95,8 +95,7 @@ static enum df_code open_port(int *out, const char *where, struct df_error *err)
 
 enum df_code mrs_listen_open(int *fd, const char *where, const char *mode, struct df_error *err)
 {
-    return strchr(where, '/') != NULL ? open_path(fd, where, mode, err)
-                                      : open_port(fd, where, err);
+    return strchr(where, '/') != NULL ? open_path(fd, where, mode, err) : open_port(fd, where, err);
 }
 
 static bool from_systemd(int *fd)

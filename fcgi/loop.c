@@ -1,9 +1,9 @@
 /* fcgi/loop.c - epoll around libfcgi.
  *
- * libfcgi reads and writes blocking sockets. Here it is only called when there is something to read,
- * and nginx sends a request in one go (it has buffered the body), so it does not block; a broken
- * peer that sends half a request costs at most SOCKET_TIMEOUT_S. Measured against a thread for each
- * kept connection in ARCHITECTURE.md. */
+ * libfcgi reads and writes blocking sockets. Here it is only called when there is something to
+ * read, and nginx sends a request in one go (it has buffered the body), so it does not block; a
+ * broken peer that sends half a request costs at most SOCKET_TIMEOUT_S. Measured against a thread
+ * for each kept connection in ARCHITECTURE.md. */
 #include "fcgi/loop.h"
 
 #include <errno.h>
@@ -31,7 +31,7 @@ struct connection {
     FCGX_Request fcgi;
     struct mrs_loop *loop;
     int fd;
-    bool is_busy;    /* a request is under way */
+    bool is_busy;     /* a request is under way */
     bool is_readable; /* told so while busy: the next request, or the end */
     bool is_closed;
     struct connection *prev, *next;
@@ -130,7 +130,8 @@ static void serve(struct connection *c)
         finish(c);
 }
 
-/* Writes the answer, then: closes what is not kept or no longer wanted, reads on where more came. */
+/* Writes the answer, then: closes what is not kept or no longer wanted, reads on where more came.
+ */
 static void finish(struct connection *c)
 {
     write_answer(c);

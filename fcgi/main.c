@@ -16,8 +16,8 @@
 #include "fcgi/background.h"
 #include "fcgi/cgi.h"
 #include "fcgi/listen.h"
-#include "fcgi/metrics.h"
 #include "fcgi/loop.h"
+#include "fcgi/metrics.h"
 #include "shared/clock.h"
 #include "shared/log.h"
 
@@ -27,7 +27,8 @@ enum { EXIT_USAGE = 64, EXIT_CONFIG = 78 }; /* sysexits.h */
 
 struct program {
     struct mrs_app app;
-    struct mrs_runtime *first; /* the generation we started with: owns strings that threads borrow */
+    struct mrs_runtime
+        *first; /* the generation we started with: owns strings that threads borrow */
     struct mrs_admin *admin;
     struct mrs_background *background;
     struct mrs_loop *loops;
@@ -227,10 +228,10 @@ static void reload(struct program *p)
         mrs_gateway_options_from(&options, &next->config);
         rc = mrs_gateway_reload(p->app.gateway, &options, &err);
     }
-    if (rc == DF_OK && ((next->analyzer != MRS_ANALYZE_OFF && p->app.model == NULL) ||
-                        ((next->analyzer == MRS_ANALYZE_GATEWAY ||
-                          next->analyzer == MRS_ANALYZE_HYBRID) &&
-                         p->app.gateway == NULL)))
+    if (rc == DF_OK &&
+        ((next->analyzer != MRS_ANALYZE_OFF && p->app.model == NULL) ||
+         ((next->analyzer == MRS_ANALYZE_GATEWAY || next->analyzer == MRS_ANALYZE_HYBRID) &&
+          p->app.gateway == NULL)))
         rc = df_error_set(&err, DF_EINPUT, "this change of ANALYZER needs a restart");
     if (rc != DF_OK) {
         df_log(DF_LOG_ERROR, "reload_failed", "error=%s effect=\"old settings stay\"",

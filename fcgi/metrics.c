@@ -31,7 +31,7 @@ static const struct {
 };
 
 /* Upper bounds in microseconds: wide enough for a model server, fine enough for a commit. */
-static const int64_t bounds_us[] = {250,    500,    1000,    2500,    5000,    10000,   25000,
+static const int64_t bounds_us[] = {250,   500,    1000,   2500,    5000,    10000,   25000,
                                     50000, 100000, 250000, 1000000, 2500000, 10000000};
 enum { BUCKETS = sizeof bounds_us / sizeof bounds_us[0] };
 
@@ -70,8 +70,8 @@ void mrs_observe(enum mrs_time what, int64_t elapsed_ns)
     atomic_fetch_add_explicit(&times[what].sum_us, (uint64_t)us, memory_order_relaxed);
 }
 
-static void print_header(struct df_buf *out, const char *name, const char *suffix,
-                         const char *type, const char *help)
+static void print_header(struct df_buf *out, const char *name, const char *suffix, const char *type,
+                         const char *help)
 {
     df_buf_printf(out, "# HELP dealflow_%s%s %s\n# TYPE dealflow_%s%s %s\n", name, suffix, help,
                   name, suffix, type);

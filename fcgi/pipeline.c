@@ -223,8 +223,10 @@ static enum mrs_progress on_model_answered(struct mrs_request *r)
         return add_verdict(r);
     }
     switch (r->runtime->config.ai_on_error) {
-    case MRS_ON_ERROR_FAIL: return answer_error(r, &r->error, r->answer.retry_after_s);
-    case MRS_ON_ERROR_STORE: return answer_skipped(r);
+    case MRS_ON_ERROR_FAIL:
+        return answer_error(r, &r->error, r->answer.retry_after_s);
+    case MRS_ON_ERROR_STORE:
+        return answer_skipped(r);
     default:
         judge_locally(r, MRS_ANALYZER_FALLBACK);
         mrs_count(MRS_COUNT_ANALYSED_FALLBACK, 1);
@@ -242,11 +244,8 @@ static void on_asked(struct mrs_ask *ask)
 static enum mrs_progress ask_model_server(struct mrs_request *r)
 {
     chat_line_of(&r->message, &r->line);
-    r->ask = (struct mrs_ask){.line = &r->line,
-                              .out = &r->answer,
-                              .err = &r->error,
-                              .on_done = on_asked,
-                              .context = r};
+    r->ask = (struct mrs_ask){
+        .line = &r->line, .out = &r->answer, .err = &r->error, .on_done = on_asked, .context = r};
     r->step = on_model_answered;
     r->waiting_since_ns = df_clock_mono_ns();
     enum df_code rc = mrs_gateway_submit(r->app->gateway, &r->ask);

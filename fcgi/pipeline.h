@@ -53,7 +53,8 @@ struct mrs_request {
 void mrs_scratch_init(struct mrs_scratch *scratch);
 void mrs_scratch_release(struct mrs_scratch *scratch);
 
-/* Begins a request whose io is ready to be read. The loop's thread only, like mrs_pipeline_resume. */
+/* Begins a request whose io is ready to be read. The loop's thread only, like mrs_pipeline_resume.
+ */
 enum mrs_progress mrs_pipeline_start(struct mrs_request *request);
 /* Goes on with a request that was posted. */
 enum mrs_progress mrs_pipeline_resume(struct mrs_request *request);

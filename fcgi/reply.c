@@ -28,20 +28,34 @@ struct reply {
 static const char *reason_of(int status)
 {
     switch (status) {
-    case 200: return "OK";
-    case 400: return "Bad Request";
-    case 401: return "Unauthorized";
-    case 402: return "Payment Required";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 409: return "Conflict";
-    case 413: return "Content Too Large";
-    case 429: return "Too Many Requests";
-    case 502: return "Bad Gateway";
-    case 503: return "Service Unavailable";
-    case 504: return "Gateway Timeout";
-    default: return "Internal Server Error";
+    case 200:
+        return "OK";
+    case 400:
+        return "Bad Request";
+    case 401:
+        return "Unauthorized";
+    case 402:
+        return "Payment Required";
+    case 403:
+        return "Forbidden";
+    case 404:
+        return "Not Found";
+    case 405:
+        return "Method Not Allowed";
+    case 409:
+        return "Conflict";
+    case 413:
+        return "Content Too Large";
+    case 429:
+        return "Too Many Requests";
+    case 502:
+        return "Bad Gateway";
+    case 503:
+        return "Service Unavailable";
+    case 504:
+        return "Gateway Timeout";
+    default:
+        return "Internal Server Error";
     }
 }
 
@@ -89,8 +103,8 @@ int mrs_reply_preflight(struct df_buf *out, const struct df_uuid *request_id)
     return write_reply(out, request_id, &reply);
 }
 
-static int write_failure(struct df_buf *out, const struct df_uuid *request_id,
-                         struct reply *reply, const char *text)
+static int write_failure(struct df_buf *out, const struct df_uuid *request_id, struct reply *reply,
+                         const char *text)
 {
     struct df_buf body;
     df_buf_init(&body, 4096);
@@ -102,9 +116,8 @@ static int write_failure(struct df_buf *out, const struct df_uuid *request_id,
 
 int mrs_reply_method(struct df_buf *out, const struct df_uuid *request_id)
 {
-    struct reply reply = {.status = 405,
-                          .error_code = df_error_name(DF_EMETHOD),
-                          .more = "allow: POST, OPTIONS\r\n"};
+    struct reply reply = {
+        .status = 405, .error_code = df_error_name(DF_EMETHOD), .more = "allow: POST, OPTIONS\r\n"};
     return write_failure(out, request_id, &reply, "Method not allowed");
 }
 
@@ -139,8 +152,8 @@ int mrs_reply_error(struct df_buf *out, const struct df_uuid *request_id,
 
 int mrs_reply_skipped(struct df_buf *out, const struct df_uuid *request_id)
 {
-    static const char body[] =
-        "{\"success\":true,\"analyzed\":false,\"message\":\"Message stored (AI analysis skipped)\"}";
+    static const char body[] = "{\"success\":true,\"analyzed\":false,\"message\":\"Message stored "
+                               "(AI analysis skipped)\"}";
     struct reply reply = {.status = 200,
                           .content_type = "application/json",
                           .body = body,
@@ -154,8 +167,9 @@ int mrs_reply_analysed(struct df_buf *out, const struct df_uuid *request_id,
     struct df_buf body;
     struct reply reply = {.status = 200};
     df_buf_init(&body, 4096);
-    df_buf_printf(&body, "{\"success\":true,\"analyzed\":true,\"analysis\":{\"is_buyer\":%s,"
-                         "\"confidence\":",
+    df_buf_printf(&body,
+                  "{\"success\":true,\"analyzed\":true,\"analysis\":{\"is_buyer\":%s,"
+                  "\"confidence\":",
                   verdict->is_buyer ? "true" : "false");
     df_json_append_number(&body, verdict->confidence);
     df_buf_printf(&body, ",\"message_type\":\"%s\",\"auto_captured\":%s}}",

@@ -48,8 +48,8 @@ struct mrs_store {
     struct mrs_job *first, **last; /* waiting jobs, in order of arrival */
     int64_t waiting;
     bool is_stopping;
-    _Atomic int connected;          /* writers with a connection */
-    _Atomic int64_t down_since_ms;  /* 0 while connected */
+    _Atomic int connected;         /* writers with a connection */
+    _Atomic int64_t down_since_ms; /* 0 while connected */
     struct writer *writers;
     int64_t writer_count; /* started ones */
 };
@@ -180,8 +180,8 @@ static void note_down(struct writer *w, const struct df_error *err)
 {
     char quoted[256];
     if (w->was_up || w->backoff_ms == 0) /* once per change of state */
-        df_log(DF_LOG_ERROR, "database_down", "writer=%ld error=%s",
-               (long)(w - w->store->writers), df_log_quote(quoted, sizeof quoted, err->msg));
+        df_log(DF_LOG_ERROR, "database_down", "writer=%ld error=%s", (long)(w - w->store->writers),
+               df_log_quote(quoted, sizeof quoted, err->msg));
     int64_t none = 0;
     if (w->was_up)
         atomic_fetch_sub(&w->store->connected, 1);
@@ -320,9 +320,10 @@ static void write_batch(struct writer *w, size_t count)
 }
 
 /* A commit costs Postgres nearly the same with one row and with fifty, so under load it pays to let
- * jobs gather: until three quarters of those that were around during the last commit are back, but not
- * for longer than GATHER_FACTOR times what that commit took. A single client never waits. Waiting for
- * all, for half, or not at all was slower at 32 and at 128 connections (ARCHITECTURE.md). */
+ * jobs gather: until three quarters of those that were around during the last commit are back, but
+ * not for longer than GATHER_FACTOR times what that commit took. A single client never waits.
+ * Waiting for all, for half, or not at all was slower at 32 and at 128 connections
+ * (ARCHITECTURE.md). */
 static void gather(struct writer *w, size_t last_batch, int64_t last_commit_ns)
 {
     struct mrs_store *store = w->store;
@@ -392,8 +393,8 @@ enum df_code mrs_session_sql(char *buf, size_t buf_size, const char *role, int64
         }
         (void)snprintf(set_role, sizeof set_role, "set role \"%s\";", role);
     }
-    /* A generic plan from the start: the planner would otherwise plan five times anew, and arrays of
-     * unknown length give it nothing better (decisions.md 17). */
+    /* A generic plan from the start: the planner would otherwise plan five times anew, and arrays
+     * of unknown length give it nothing better (decisions.md 17). */
     (void)snprintf(buf, buf_size,
                    "%s set statement_timeout = %lld; set plan_cache_mode = force_generic_plan;"
                    " set idle_in_transaction_session_timeout = 60000; set timezone = 'UTC'",

@@ -11,8 +11,8 @@
 #include "shared/message.h"
 
 /* What decided a verdict; written to message_analysis.analyzer. */
-#define MRS_ANALYZER_LOCAL "local"
-#define MRS_ANALYZER_GATEWAY "gateway"
+#define MRS_ANALYZER_LOCAL    "local"
+#define MRS_ANALYZER_GATEWAY  "gateway"
 #define MRS_ANALYZER_FALLBACK "local-fallback" /* to be analysed again */
 
 enum mrs_job_kind {
@@ -64,11 +64,11 @@ struct mrs_job {
 
 struct mrs_store_options {
     const char *conninfo;
-    const char *role;       /* set role after connecting; NULL or "": stay who we are */
-    int64_t timeout_ms;     /* a job is answered within this time, whatever happens */
-    int64_t queue_max;      /* jobs waiting for a writer; one more is refused with DF_EBUSY */
-    int64_t batch_max;      /* rows of one statement */
-    int64_t writers;        /* threads, each with its own connection */
+    const char *role;   /* set role after connecting; NULL or "": stay who we are */
+    int64_t timeout_ms; /* a job is answered within this time, whatever happens */
+    int64_t queue_max;  /* jobs waiting for a writer; one more is refused with DF_EBUSY */
+    int64_t batch_max;  /* rows of one statement */
+    int64_t writers;    /* threads, each with its own connection */
 };
 
 struct mrs_store;

@@ -84,10 +84,10 @@ static bool wait_for(int fd, short events, int64_t deadline_ms)
 
 static enum df_code connect_until(struct df_pg *pg, int64_t deadline_ms, struct df_error *err)
 {
-    const char *const names[] = {"dbname", "fallback_application_name", "client_encoding",
-                                 "keepalives_idle", "tcp_user_timeout", NULL};
-    const char *const values[] = {pg->options.conninfo, pg->options.app_name, "UTF8", "30",
-                                  "10000", NULL};
+    const char *const names[] = {"dbname",          "fallback_application_name", "client_encoding",
+                                 "keepalives_idle", "tcp_user_timeout",          NULL};
+    const char *const values[] = {
+        pg->options.conninfo, pg->options.app_name, "UTF8", "30", "10000", NULL};
 
     pg->conn = PQconnectStartParams(names, values, 1); /* 1: dbname may be a whole conninfo */
     if (pg->conn == NULL)
@@ -191,8 +191,7 @@ lost:
     return df_error_set(err, DF_EUNAVAILABLE, "connection to Postgres lost");
 }
 
-enum df_code df_pg_run(struct df_pg *pg, const char *sql, int64_t deadline_ms,
-                       struct df_error *err)
+enum df_code df_pg_run(struct df_pg *pg, const char *sql, int64_t deadline_ms, struct df_error *err)
 {
     PGresult *result = NULL;
 

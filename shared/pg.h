@@ -1,6 +1,6 @@
 /* shared/pg.h - one Postgres connection with deadlines, and arrays as binary parameters.
- * A df_pg belongs to one thread at a time. Wraps libpq 15; every wait is bounded by a deadline, so a
- * server that stops answering costs its callers that long and not for ever. */
+ * A df_pg belongs to one thread at a time. Wraps libpq 15; every wait is bounded by a deadline, so
+ * a server that stops answering costs its callers that long and not for ever. */
 #ifndef SHARED_PG_H
 #define SHARED_PG_H
 
@@ -49,8 +49,13 @@ void df_pg_drain(struct df_pg *pg);
 
 /* --- parameters ------------------------------------------------------------------------------ */
 
-enum df_pg_type { DF_PG_UUID = 2950, DF_PG_TEXT = 25, DF_PG_BOOL = 16, DF_PG_FLOAT8 = 701,
-                  DF_PG_INT8 = 20 };
+enum df_pg_type {
+    DF_PG_UUID = 2950,
+    DF_PG_TEXT = 25,
+    DF_PG_BOOL = 16,
+    DF_PG_FLOAT8 = 701,
+    DF_PG_INT8 = 20
+};
 
 /* One binary one-dimensional array, grown element by element and reused between calls. */
 struct df_pg_array {

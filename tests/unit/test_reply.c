@@ -10,7 +10,8 @@
 
 #include "fcgi/reply.h"
 
-static const struct df_uuid request_id = {{1, 2, 3, 4, 5, 6, 0x77, 8, 0x89, 10, 11, 12, 13, 14, 15, 16}};
+static const struct df_uuid request_id = {
+    {1, 2, 3, 4, 5, 6, 0x77, 8, 0x89, 10, 11, 12, 13, 14, 15, 16}};
 static struct df_buf out;
 
 static int setup(void **state)
@@ -104,9 +105,8 @@ static void a_preflight_is_ok_in_plain_text(void **state)
 
 static void an_unknown_caller_gets_the_body_of_the_hosted_gateway(void **state)
 {
-    struct mrs_refusal refusal = {.http_status = 401,
-                                  .code = "UNAUTHORIZED_LEGACY_JWT",
-                                  .message = "Invalid JWT"};
+    struct mrs_refusal refusal = {
+        .http_status = 401, .code = "UNAUTHORIZED_LEGACY_JWT", .message = "Invalid JWT"};
     (void)state;
     assert_int_equal(mrs_reply_refused(&out, &request_id, &refusal), 401);
     assert_string_equal(body(),
@@ -131,8 +131,7 @@ static void an_error_has_its_status_and_never_breaks_the_json(void **state)
     (void)state;
     df_error_set(&err, DF_EUNAVAILABLE, "a \"quoted\" \\ text");
     assert_int_equal(mrs_reply_error(&out, &request_id, &err, 0), 503);
-    assert_string_equal(body(),
-                        "{\"error\":\"a \\\"quoted\\\" \\\\ text\",\"success\":false}");
+    assert_string_equal(body(), "{\"error\":\"a \\\"quoted\\\" \\\\ text\",\"success\":false}");
     assert_header("retry-after: 1\r\n");
     assert_header("sb-error-code: UNAVAILABLE\r\n");
     df_error_set(&err, DF_EBUG, "internal detail");
