@@ -22,6 +22,7 @@ enum {
     BACKOFF_MAX_MS = 250,    /* decisions.md 12: recovery within a second */
     DOWN_PATIENCE_MS = 1000, /* how long a delivery waits for a database that is away */
     CONNECT_TIMEOUT_MS = 2000,
+    GATHER_PART = 40,
     GATHER_FACTOR = 2,
     GATHER_MAX_NS = 2000000,
 };
@@ -320,10 +321,9 @@ static void write_batch(struct writer *w, size_t count)
 }
 
 /* A commit costs Postgres nearly the same with one row and with fifty, so under load it pays to let
- * jobs gather: until three quarters of those that were around during the last commit are back, but
- * not for longer than GATHER_FACTOR times what that commit took. A single client never waits.
- * Waiting for all, for half, or not at all was slower at 32 and at 128 connections
- * (ARCHITECTURE.md). */
+ * jobs gather: until GATHER_PART percent of those that were around during the last commit are back,
+ * but not for longer than GATHER_FACTOR times what that commit took. The others travel meanwhile. A
+ * single client never waits. Other parts were slower: see ARCHITECTURE.md. */
 static void gather(struct writer *w, size_t last_batch, int64_t last_commit_ns)
 {
     struct mrs_store *store = w->store;
@@ -336,7 +336,7 @@ static void gather(struct writer *w, size_t last_batch, int64_t last_commit_ns)
     int64_t around = (int64_t)last_batch + store->waiting;
     if (around > store->options.batch_max)
         around = store->options.batch_max;
-    int64_t wanted = (around * 3 + 3) / 4;
+    int64_t wanted = (around * GATHER_PART + 99) / 100;
     bool must_wait = store->waiting < wanted && !store->is_stopping;
     if (must_wait) {
         w->wanted = wanted;
