@@ -1,7 +1,6 @@
 /* fcgi/reply.c - headers and bodies of every answer the program gives. */
 #include "fcgi/reply.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "shared/json.h"
@@ -59,21 +58,45 @@ static const char *reason_of(int status)
     }
 }
 
+static void append_number(struct df_buf *out, uint64_t value)
+{
+    char digits[20];
+    size_t used = sizeof digits;
+    do {
+        digits[--used] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    df_buf_append(out, digits + used, sizeof digits - used);
+}
+
+/* Appends instead of printf: this runs once for every chat line. */
 static int write_reply(struct df_buf *out, const struct df_uuid *request_id,
                        const struct reply *reply)
 {
     char id[DF_UUID_TEXT_SIZE];
     df_uuid_format(id, request_id);
     df_buf_reset(out);
-    df_buf_printf(out,
-                  "Status: %d %s\r\ncontent-type: %s\r\ncontent-length: %zu\r\n" CORS_HEADERS
-                  "sb-request-id: %s\r\n",
-                  reply->status, reason_of(reply->status), reply->content_type, reply->body_len,
-                  id);
-    if (reply->error_code != NULL)
-        df_buf_printf(out, "sb-error-code: %s\r\n", reply->error_code);
-    if (reply->retry_after_s > 0)
-        df_buf_printf(out, "retry-after: %lld\r\n", (long long)reply->retry_after_s);
+    df_buf_append_str(out, "Status: ");
+    append_number(out, (uint64_t)reply->status);
+    df_buf_append_char(out, ' ');
+    df_buf_append_str(out, reason_of(reply->status));
+    df_buf_append_str(out, "\r\ncontent-type: ");
+    df_buf_append_str(out, reply->content_type);
+    df_buf_append_str(out, "\r\ncontent-length: ");
+    append_number(out, reply->body_len);
+    df_buf_append_str(out, "\r\n" CORS_HEADERS "sb-request-id: ");
+    df_buf_append_str(out, id);
+    df_buf_append_str(out, "\r\n");
+    if (reply->error_code != NULL) {
+        df_buf_append_str(out, "sb-error-code: ");
+        df_buf_append_str(out, reply->error_code);
+        df_buf_append_str(out, "\r\n");
+    }
+    if (reply->retry_after_s > 0) {
+        df_buf_append_str(out, "retry-after: ");
+        append_number(out, (uint64_t)reply->retry_after_s);
+        df_buf_append_str(out, "\r\n");
+    }
     if (reply->more != NULL)
         df_buf_append_str(out, reply->more);
     df_buf_append_str(out, "\r\n");
@@ -167,12 +190,14 @@ int mrs_reply_analysed(struct df_buf *out, const struct df_uuid *request_id,
     struct df_buf body;
     struct reply reply = {.status = 200};
     df_buf_init(&body, 4096);
-    df_buf_printf(&body,
-                  "{\"success\":true,\"analyzed\":true,\"analysis\":{\"is_buyer\":%s,"
-                  "\"confidence\":",
-                  verdict->is_buyer ? "true" : "false");
+    df_buf_reserve(&body, 200);
+    df_buf_append_str(&body, "{\"success\":true,\"analyzed\":true,\"analysis\":{\"is_buyer\":");
+    df_buf_append_str(&body, verdict->is_buyer ? "true" : "false");
+    df_buf_append_str(&body, ",\"confidence\":");
     df_json_append_number(&body, verdict->confidence);
-    df_buf_printf(&body, ",\"message_type\":\"%s\",\"auto_captured\":%s}}",
-                  df_message_type_name(verdict->type), captured ? "true" : "false");
+    df_buf_append_str(&body, ",\"message_type\":\"");
+    df_buf_append_str(&body, df_message_type_name(verdict->type));
+    df_buf_append_str(&body, "\",\"auto_captured\":");
+    df_buf_append_str(&body, captured ? "true}}" : "false}}");
     return write_json(out, request_id, &reply, &body);
 }

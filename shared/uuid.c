@@ -65,8 +65,8 @@ void df_uuid_new_v7(struct df_uuid *out)
     /* 48 bits of milliseconds and 12 of sequence, as one counter that only ever grows: RFC 9562
      * 6.2, method 1 with the counter spilling into the clock when a millisecond holds over 4096. */
     static _Atomic uint64_t last;
-    /* Random bytes come from the kernel 16 ids at a time: one getrandom per id is measurable. */
-    static _Thread_local uint8_t pool[128];
+    /* Random bytes come from the kernel 32 ids at a time: one getrandom per id is measurable. */
+    static _Thread_local uint8_t pool[256]; /* getrandom never cuts this short */
     static _Thread_local size_t pool_left;
 
     uint64_t now = (uint64_t)df_clock_wall_ms() << 12;
