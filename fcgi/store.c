@@ -19,7 +19,7 @@
 
 enum {
     BACKOFF_FIRST_MS = 10,
-    BACKOFF_MAX_MS = 250,    /* decisions.md 12: recovery within a second */
+    BACKOFF_MAX_MS = 250,    /* recovery within a second */
     DOWN_PATIENCE_MS = 1000, /* how long a delivery waits for a database that is away */
     CONNECT_TIMEOUT_MS = 2000,
     GATHER_PART = 40,
@@ -394,7 +394,7 @@ enum df_code mrs_session_sql(char *buf, size_t buf_size, const char *role, int64
         (void)snprintf(set_role, sizeof set_role, "set role \"%s\";", role);
     }
     /* A generic plan from the start: the planner would otherwise plan five times anew, and arrays
-     * of unknown length give it nothing better (decisions.md 17). */
+     * of unknown length give it nothing better. */
     (void)snprintf(buf, buf_size,
                    "%s set statement_timeout = %lld; set plan_cache_mode = force_generic_plan;"
                    " set idle_in_transaction_session_timeout = 60000; set timezone = 'UTC'",

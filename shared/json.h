@@ -20,8 +20,7 @@ struct json_t; /* jansson's; its typedef is json_t */
  * DF_EINPUT not JSON (message as JSON.parse users expect: "Unexpected end of JSON input" for an
  * empty or blank body, else "Invalid JSON: <why> at byte <n>", never quoting the body), or nested
  * too deeply; DF_ETOOBIG body_len > max_bytes; DF_ENOMEM.
- * Any thread; stack use below 32 KiB at any input. Source: decisions.md 4 in the briefing,
- * edge contract section 1.2. */
+ * Any thread; stack use below 32 KiB at any input. Source: edge contract section 1.2. */
 enum df_code df_json_parse(struct json_t **out, const char *body, size_t body_len,
                            size_t max_bytes, struct df_error *err) DF_MUST_USE;
 
