@@ -286,6 +286,10 @@ static bool drain(struct program *p, const sigset_t *signals)
 
 static void release(struct program *p)
 {
+    const uint64_t one = 1;
+    /* After a start that failed half-way the threads that do run must hear that it is over. */
+    if (p->app.stop_fd >= 0 && write(p->app.stop_fd, &one, sizeof one) < 0)
+        df_log(DF_LOG_WARN, "stop_failed", "errno=%d", errno);
     mrs_background_stop(p->background);
     mrs_admin_stop(p->admin);
     mrs_store_free(p->app.store);
