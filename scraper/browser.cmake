@@ -1,0 +1,2 @@
+add_library(scr_browser STATIC loop.c)
+target_link_libraries(scr_browser PUBLIC df_domain PRIVATE PkgConfig::JANSSON)
