@@ -394,9 +394,11 @@ enum df_code mrs_session_sql(char *buf, size_t buf_size, const char *role, int64
         (void)snprintf(set_role, sizeof set_role, "set role \"%s\";", role);
     }
     /* A generic plan from the start: the planner would otherwise plan five times anew, and arrays
-     * of unknown length give it nothing better. */
+     * of unknown length give it nothing better. Rows are found by key only; left alone, the planner
+     * reads a short stream_sessions as a whole for each foreign key check, and keeps that plan. */
     (void)snprintf(buf, buf_size,
                    "%s set statement_timeout = %lld; set plan_cache_mode = force_generic_plan;"
+                   " set enable_seqscan = off;"
                    " set idle_in_transaction_session_timeout = 60000; set timezone = 'UTC'",
                    set_role, (long long)timeout_ms);
     return DF_OK;
