@@ -10,12 +10,13 @@
 
 struct scr_address_policy {
     const char *allowed_hosts; /* SCRAPER_ALLOWED_HOSTS: comma list; "whatnot.com" covers its
-                                  subdomains; an entry with a port ("127.0.0.1:8099") only that */
+                                  subdomains; an entry with a port ("127.0.0.1:8099") only
+                                  that, one without only 443 (any where private is allowed) */
     bool allow_private;        /* SCRAPER_ALLOW_PRIVATE: private and loopback addresses, and http */
 };
 
 struct scr_address {
-    char url[2048];   /* normalised: lower-case scheme and host, punycode, no user info, no fragment */
+    char url[2048];   /* normalised: lower-case scheme and host, no user info, no fragment */
     char host[256];
     char path[1024];
     char show_id[128]; /* what follows /live/ (also behind a locale: /de-DE/live/X), else "" */
@@ -23,7 +24,7 @@ struct scr_address {
 };
 
 /* DF_EINPUT: not an address, other scheme than https (or http where private ones are allowed), user
- * info, control bytes, host not in the list, IP literal that is private (any spelling: decimal,
+ * info, a host with other letters than ASCII (punycode is taken), control bytes, host not in the list, IP literal that is private (any spelling: decimal,
  * octal, hex, IPv4-mapped IPv6 ...). err->msg says which, for people ("... is not one of the allowed
  * hosts: whatnot.com"). */
 enum df_code scr_address_parse(struct scr_address *out, const char *url, size_t url_len,

@@ -1,0 +1,3 @@
+foreach(module address config)
+    df_unit_test(scr_${module} scr_server)
+endforeach()
