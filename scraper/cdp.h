@@ -19,7 +19,7 @@ struct scr_cdp;
 
 struct scr_cdp_handlers {
     void *arg;
-    /* An event of a wanted method (see cdp.c's table; others are dropped before they are parsed).
+    /* An event of a wanted method (see cdp_methods.c; others are dropped before they are parsed).
      * session_id is "" for the browser itself. params is borrowed, an object, never NULL. */
     void (*on_event)(void *arg, const char *session_id, const char *method,
                      const struct json_t *params);
@@ -37,15 +37,16 @@ struct scr_cdp_stats {
 };
 
 /* Takes both descriptors (closed by _free, also on failure); makes them non-blocking. read_fd is the
- * browser's fd 4, write_fd its fd 3. The caller owns *out. DF_ENOMEM, DF_EUNAVAILABLE. */
+ * browser's fd 4, write_fd its fd 3. The program must ignore SIGPIPE.
+ * The caller owns *out. DF_ENOMEM, DF_EUNAVAILABLE. */
 enum df_code scr_cdp_new(struct scr_cdp **out, struct scr_loop *loop, int read_fd, int write_fd,
                          const struct scr_cdp_handlers *handlers, struct df_error *err) DF_MUST_USE;
 void scr_cdp_free(struct scr_cdp *cdp); /* waiting commands are forgotten, not answered */
 
 /* Sends a command; params (may be NULL) is stolen, also on failure. on_reply (may be NULL) is called
  * exactly once, later, never from inside this call, unless scr_cdp_forget(arg) came first. Only
- * methods of the table in cdp.c are sent: it is the proof that we read and never act; another one is
- * DF_EBUG. Output is queued and never blocks; a queue over 64 MB counts as a broken pipe. */
+ * methods of the table in cdp_methods.c are sent: it is the proof that we read and never act; another
+ * one is DF_EBUG. Output is queued and never blocks; a queue over 64 MB counts as a broken pipe. */
 void scr_cdp_send(struct scr_cdp *cdp, const char *session_id, const char *method,
                   struct json_t *params, int64_t deadline_ms, scr_cdp_reply_fn *on_reply, void *arg);
 /* Waiting commands of this arg are not reported any more: call it before freeing what arg points to. */
