@@ -32,7 +32,7 @@ static const char trim_sql[] =
 struct mrs_background {
     struct mrs_app *app;
     pthread_t thread;
-    char session_sql[256];
+    char session_sql[MRS_SESSION_SQL_SIZE];
     struct df_pg_statement statements[MAX_STATEMENTS];
     struct df_pg *pg;
     struct mrs_batch batch;

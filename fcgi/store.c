@@ -44,7 +44,7 @@ struct writer {
 
 struct mrs_store {
     struct mrs_store_options options;
-    char session_sql[256];
+    char session_sql[MRS_SESSION_SQL_SIZE];
     pthread_mutex_t lock;
     struct mrs_job *first, **last; /* waiting jobs, in order of arrival */
     int64_t waiting;
@@ -396,11 +396,13 @@ enum df_code mrs_session_sql(char *buf, size_t buf_size, const char *role, int64
     /* A generic plan from the start: the planner would otherwise plan five times anew, and arrays
      * of unknown length give it nothing better. Rows are found by key only; left alone, the planner
      * reads a short stream_sessions as a whole for each foreign key check, and keeps that plan. */
-    (void)snprintf(buf, buf_size,
-                   "%s set statement_timeout = %lld; set plan_cache_mode = force_generic_plan;"
-                   " set enable_seqscan = off;"
-                   " set idle_in_transaction_session_timeout = 60000; set timezone = 'UTC'",
-                   set_role, (long long)timeout_ms);
+    int len = snprintf(buf, buf_size,
+                       "%s set statement_timeout = %lld; set plan_cache_mode = force_generic_plan;"
+                       " set enable_seqscan = off;"
+                       " set idle_in_transaction_session_timeout = 60000; set timezone = 'UTC'",
+                       set_role, (long long)timeout_ms);
+    if (len < 0 || (size_t)len >= buf_size)
+        return df_error_set(err, DF_EBUG, "the session's settings do not fit");
     return DF_OK;
 }
 

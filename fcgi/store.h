@@ -88,8 +88,10 @@ bool mrs_store_submit(struct mrs_store *store, struct mrs_job *job) DF_MUST_USE;
 bool mrs_store_is_ready(struct mrs_store *store);
 int64_t mrs_store_queue_length(struct mrs_store *store);
 
+enum { MRS_SESSION_SQL_SIZE = 512 };
+
 /* "set role ...; set statement_timeout ..." for a connection of this program; buf is filled.
- * DF_EINPUT: role is no plain identifier. */
+ * DF_EINPUT: role is no plain identifier. DF_EBUG: buf_size is below MRS_SESSION_SQL_SIZE. */
 enum df_code mrs_session_sql(char *buf, size_t buf_size, const char *role, int64_t timeout_ms,
                              struct df_error *err) DF_MUST_USE;
 

@@ -462,4 +462,27 @@ describe('group commit', () => {
       await system.stop();
     }
   });
+
+  // The planner would scan a table of one page for each message, and keep that plan for as long as the
+  // connection lives.
+  test('looks sessions up by index, however few there are', async () => {
+    const system = await startSystem({ env: { ANALYZER: 'off' } });
+    const scans = async () => (await system.db.query(
+      `select seq_scan::int as whole, idx_scan::int as by_index from pg_stat_user_tables
+       where relid = 'public.stream_sessions'::regclass`)).rows[0];
+    try {
+      await system.db.query('vacuum analyze public.stream_sessions');
+      await system.db.query('select pg_stat_force_next_flush()');
+      const before = await scans();
+      for (let n = 0; n < 20; n++) assert.equal((await system.post(line(`scan ${n}`))).status, 200);
+      await system.program.stop(); // a connection reports its counts when it ends
+      const after = await until('the scans to be counted', async () => {
+        const now = await scans();
+        return now.whole + now.by_index >= before.whole + before.by_index + 20 && now;
+      });
+      assert.equal(after.whole, before.whole);
+    } finally {
+      await system.stop();
+    }
+  });
 });
