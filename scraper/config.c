@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "scraper/address.h"
+#include "shared/intent.h"
 #include "shared/log.h"
 
 #define AT(field) offsetof(struct scr_config, field)
@@ -35,6 +36,8 @@ const struct df_config_key scr_config_keys[] = { /* in alphabetical order */
      "events that may wait for a slow WebSocket client before it is closed"},
     {"CLIENT_QUEUE_MAX_BYTES", DF_CONFIG_INT, AT(client_queue_max_bytes), "1048576", 65536, 1073741824, 0, NULL,
      "the same in bytes"},
+    {"CONFIDENCE_THRESHOLD", DF_CONFIG_NUMBER, AT(confidence_threshold), DF_CAPTURE_THRESHOLD, 0, 1, 0, NULL,
+     "a buyer of at least this confidence raises an alert; the same value as the function's"},
     {"CORS_ORIGINS", DF_CONFIG_STR, AT(cors_origins), "*", 1, 4096, 0, NULL,
      "web origins that may call: *, or a comma list such as https://app.example.com"},
     {"DEALFLOW_SAVE_SCREENSHOT", DF_CONFIG_CHOICE, AT(save_screenshot), "false", 0, 0, 0, "false|true|0|1",

@@ -73,6 +73,7 @@ struct scr_config {
     int64_t screenshot_keep;         /* SCREENSHOT_KEEP 10 */
 
     /* process */
+    double confidence_threshold;     /* CONFIDENCE_THRESHOLD DF_CAPTURE_THRESHOLD: of an alert */
     char *intent_weights;            /* INTENT_WEIGHTS */
     int64_t drain_ms;                /* DRAIN_MS 5000 */
     char *log_level;                 /* LOG_LEVEL info */
