@@ -1,0 +1,2 @@
+df_unit_test(scr_limits scr_tab_policy)
+df_unit_test(scr_source scr_tab_policy)
