@@ -28,6 +28,7 @@ struct scr_browser_listener {
     char target_id[64];  /* set by the listener once known; "" before */
     char session_id[64]; /* the same; events of child sessions (frames, workers): see _claim */
     struct scr_browser_listener *next; /* private */
+    bool is_told;                      /* private: on_up was called and on_down was not since */
 };
 
 struct scr_browser_facts {
@@ -40,6 +41,8 @@ struct scr_browser_facts {
     uint64_t starts;
     int64_t up_since_ms;  /* df_clock_mono_ms */
     int64_t pss_bytes;    /* whole process tree without us; measured every 10 s; 0 before */
+    uint64_t strays;      /* pages closed because nobody knew them, ever */
+    char trouble[400];    /* why it is down, for people; "" while it is up or was never wanted */
 };
 
 /* Finds the executable (CHROME_EXECUTABLE_PATH, chromium-headless-shell, chromium: the real binary,
