@@ -15,18 +15,20 @@ function score(truth, captured, { view, since = 0, until = Infinity, expect = 's
   const shownAt = e => view ? e.shown[view] : Math.min(...Object.values(e.shown));
   const counts = e => expect === 'sent' || Number.isFinite(shownAt(e));
   const all = truth.messages.filter(e => e.sent_at >= since && e.sent_at <= until && counts(e)), inside = new Set(all);
-  const want = all.filter(e => e.kind === 'chat'), pool = new Map(), sys = new Set(all.filter(e => e.kind !== 'chat').map(e => key(e.user, e.text)));
-  for (const e of want) { const k = key(e.user, e.text); (pool.get(k) || pool.set(k, []).get(k)).push(e); }
+  const want = all.filter(e => e.kind === 'chat'), pool = new Map(), outside = new Map(), sys = new Set(all.filter(e => e.kind !== 'chat').map(e => key(e.user, e.text)));
+  const keep = (m, e) => { const k = key(e.user, e.text); (m.get(k) || m.set(k, []).get(k)).push(e); };
+  for (const e of want) keep(pool, e);
+  for (const e of truth.messages) if (!inside.has(e) && e.kind === 'chat') keep(outside, e);
   const known = new Set(pool.keys()), lat = [], bogusExamples = [], duplicateExamples = []; let hit = 0, dup = 0, system = 0, bogus = 0, order = 0, lastSeq = 0, old = 0;
-  const outside = new Set(truth.messages.filter(e => !inside.has(e)).map(e => key(e.user, e.text)));
-  for (const c of captured) {
-    const k = key(c.username, c.message), list = pool.get(k), show = k.replace('\0', ' => ').slice(0, 100);
-    if (list && list.length) { const e = list.shift(); hit++; if (Number.isFinite(c.at)) lat.push(c.at - (from === 'sent' ? e.sent_at : shownAt(e))); if (e.seq < lastSeq) order++; lastSeq = e.seq; }
-    else if (outside.has(k)) old++; else if (known.has(k)) { dup++; if (duplicateExamples.length < 5) duplicateExamples.push(show); } else if (sys.has(k)) system++; else { bogus++; if (bogusExamples.length < 5) bogusExamples.push(show); }
+  for (const c of captured) {                                        // each message of the log answers for one captured line, none for one received before it was sent
+    const k = key(c.username, c.message), show = k.replace('\0', ' => ').slice(0, 100), first = (m) => { const e = m.get(k)?.[0]; return e && !(e.sent_at > c.at + 50) ? m.get(k).shift() : null; };
+    const e = first(pool);
+    if (e) { hit++; if (Number.isFinite(c.at)) lat.push(c.at - (from === 'sent' ? e.sent_at : shownAt(e))); if (e.seq < lastSeq) order++; lastSeq = e.seq; }
+    else if (first(outside)) old++; else if (known.has(k) || outside.has(k)) { dup++; if (duplicateExamples.length < 5) duplicateExamples.push(show); } else if (sys.has(k)) system++; else { bogus++; if (bogusExamples.length < 5) bogusExamples.push(show); }
   }
   const emitted = hit + dup + system + bogus;
   return { expected: want.length, emitted, hit, missed: want.length - hit, duplicates: dup, system_rows_as_chat: system, bogus, outside_window: old, recall: hit / (want.length || 1), precision: hit / (emitted || 1), out_of_order: order,
-    latency_ms: { p50: percentile(lat, .5), p90: percentile(lat, .9), p99: percentile(lat, .99), max: percentile(lat, 1) }, missed_examples: [...pool.values()].flat().slice(0, 5).map(e => e.seq + ': ' + e.user + ' => ' + e.text.slice(0, 80)), bogus_examples: bogusExamples, duplicate_examples: duplicateExamples };
+    latency_ms: { p50: percentile(lat, .5), p90: percentile(lat, .9), p99: percentile(lat, .99), max: percentile(lat, 1) }, missed_examples: [...pool.values()].flat().slice(0, 5).map(e => e.seq + ': ' + e.user + ' => ' + e.text.slice(0, 80)), bogus_examples: bogusExamples, duplicate_examples: duplicateExamples, latencies: lat };
 }
 
 async function main() {
@@ -37,7 +39,8 @@ async function main() {
     return { username: m.username ?? m.user ?? m.author, message: m.message ?? m.text, at: +new Date(m.received_at ?? c.received_at ?? m.ts ?? c.ts ?? m.timestamp ?? NaN) };
   });
   const rounded = (name, value) => typeof value === 'number' && !Number.isInteger(value) ? +value.toFixed(4) : value;
-  console.log(JSON.stringify(score(truth, captured, { view: arg('view'), since: +arg('since', 0), until: +arg('until', Infinity) }), rounded, 1));
+  const { latencies, ...result } = score(truth, captured, { view: arg('view'), since: +arg('since', 0), until: +arg('until', Infinity) });
+  console.log(JSON.stringify(result, rounded, 1));
 }
 
 module.exports = { score, percentile };
