@@ -1,6 +1,7 @@
 // What nginx itself answers, from the real templates: every status it can make is JSON with the CORS
 // headers, the program's own answers pass untouched, and no key reaches a log.
-// Needs: nginx, sh, sed. The program behind it is a small FastCGI responder in this file.
+// Needs: nginx, sh, sed. The programs behind it are a small FastCGI responder and a small HTTP and
+// WebSocket server in this file.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync,
@@ -19,8 +20,9 @@ const SECRET = 'k3y-that-must-not-be-logged';
 const FOUR = 'authorization, x-client-info, apikey, content-type';
 const NOBODY = 65534;
 
-let dir, port, nginx, backend, admin;
+let dir, port, nginx, backend, admin, scraper;
 let seen = []; // parameters of the requests that reached the program
+let scraped = []; // requests that reached the scraper
 
 // --- a FastCGI responder ------------------------------------------------------------------------
 function record(type, id, content) {
@@ -124,12 +126,70 @@ async function startBackend() {
     await listen(backend, join(dir, 'monitor.sock'));
 }
 
+// A scraper that answers with what it was asked; an upgraded connection sends every byte back.
+function makeScraper() {
+    const note = (request) => {
+        const { host, connection, upgrade, authorization } = request.headers;
+        scraped.push({ method: request.method, url: request.url, host, connection, upgrade,
+                       authorization, from: request.headers['x-forwarded-for'],
+                       protocol: request.headers['sec-websocket-protocol'] });
+    };
+    const server = http.createServer((request, response) => {
+        note(request);
+        if (request.url === '/api/drop') {
+            request.socket.destroy();
+            return;
+        }
+        response.setHeader('content-type', 'application/json');
+        response.setHeader('access-control-allow-origin', 'https://app.example.com');
+        response.statusCode = request.url.startsWith('/api/missing') ? 404 : 200;
+        response.end(`{"path":"${request.url}"}`);
+    });
+    server.on('upgrade', (request, socket) => {
+        note(request);
+        socket.on('error', () => {});
+        socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n' +
+            'Connection: Upgrade\r\nSec-WebSocket-Accept: as-told\r\n\r\n');
+        socket.pipe(socket);
+    });
+    server.sockets = new Set();
+    server.on('connection', (socket) => server.sockets.add(socket));
+    return server;
+}
+
+async function startScraper() {
+    scraper = makeScraper();
+    await listen(scraper, join(dir, 'scraper.sock'));
+}
+
+/** Opens a WebSocket as a browser would; resolves with the answer's head and the raw connection. */
+function upgrade(path, headers = {}) {
+    const lines = { Host: 'door.example', Connection: 'keep-alive, Upgrade', Upgrade: 'websocket',
+                    'Sec-WebSocket-Version': '13', 'Sec-WebSocket-Key': 'AAAAAAAAAAAAAAAAAAAAAA==',
+                    'Sec-WebSocket-Protocol': `bearer.${SECRET}`, ...headers };
+    const head = Object.entries(lines).map(([name, value]) => `${name}: ${value}\r\n`).join('');
+    return new Promise((done, failed) => {
+        const socket = net.connect(port, '127.0.0.1', () => socket.write(`GET ${path} HTTP/1.1\r\n${head}\r\n`));
+        let text = '';
+        const timer = setTimeout(() => failed(new Error(`no answer to ${path}: ${text}`)), 5000);
+        socket.on('error', failed);
+        socket.on('data', function collect(part) {
+            text += part.toString('latin1');
+            if (!text.includes('\r\n\r\n'))
+                return;
+            clearTimeout(timer);
+            socket.off('data', collect);
+            done({ head: text.split('\r\n\r\n')[0], socket });
+        });
+    });
+}
+
 function render(extra) {
     execFileSync(join(root, 'nginx', 'render'), [join(dir, 'conf')], {
         env: {
             ...process.env, HTTP_BIND: '127.0.0.1', HTTP_PORT: String(port),
             FCGI_SOCKET: join(dir, 'monitor.sock'), METRICS_LISTEN: join(dir, 'admin.sock'),
-            HTTP_ACCESS_LOG: 'all', HTTP_ACCESS_LOG_FILE: join(dir, 'log', 'access.log'),
+            SCRAPER_LISTEN: join(dir, 'scraper.sock'), HTTP_ACCESS_LOG: 'all', HTTP_ACCESS_LOG_FILE: join(dir, 'log', 'access.log'),
             HTTP_CLIENT_TIMEOUT: '1s', FCGI_READ_TIMEOUT: '1s', ...extra,
         },
     });
@@ -247,6 +307,7 @@ before(async () => {
         response.end(text);
     });
     await listen(admin, join(dir, 'admin.sock'));
+    await startScraper();
     await startNginx();
 });
 
@@ -254,6 +315,7 @@ after(async () => {
     await stopNginx();
     await stop(backend);
     await stop(admin);
+    await stop(scraper);
     rmSync(dir, { recursive: true, force: true });
 });
 
@@ -400,6 +462,96 @@ test('without a program the function is a BOOT_ERROR until it is back', async ()
     assert.equal((await ask('POST', FUNCTION, { body: '{}' })).status, 200);
 });
 
+// --- the scraper --------------------------------------------------------------------------------
+test('/scraper/ reaches the daemon without that prefix, and its answers pass untouched', async () => {
+    scraped = [];
+    const answer = await ask('GET', '/scraper/api/streams?a=b%2Fc', {
+        headers: { Host: 'door.example', 'X-Forwarded-For': '6.6.6.6', Upgrade: 'h2c' } });
+    assert.equal(answer.status, 200);
+    assert.equal(answer.body, '{"path":"/api/streams?a=b%2Fc"}');
+    assert.equal(answer.headers['access-control-allow-origin'], 'https://app.example.com');
+    assert.deepEqual(scraped, [{
+        method: 'GET', url: '/api/streams?a=b%2Fc', host: 'door.example', connection: 'close',
+        upgrade: undefined, authorization: `Bearer ${SECRET}`, from: '127.0.0.1', protocol: undefined,
+    }]);
+    const missing = await ask('POST', '/scraper/api/missing', { body: '{}' });
+    assert.equal(missing.status, 404);
+    assert.equal(missing.body, '{"path":"/api/missing"}');
+    for (const path of ['/scraper', '/scraper/'])
+        assert.equal((await ask('GET', path)).body, '{"path":"/"}');
+});
+
+test('a WebSocket passes through in both directions and outlives every time-out of a request', async () => {
+    for (const [path, there] of [['/scraper', '/'], ['/scraper/', '/'], ['/scraper/ws', '/ws']]) {
+        scraped = [];
+        const { head, socket } = await upgrade(path);
+        assert.match(head, /^HTTP\/1\.1 101 /, path);
+        assert.equal(scraped[0].url, there);
+        assert.equal(scraped[0].upgrade, 'websocket');
+        assert.equal(scraped[0].protocol, `bearer.${SECRET}`);
+        if (path === '/scraper/ws')
+            await delay(1500); // the time-outs of this nginx are 1 s
+        const echo = new Promise((done) => socket.once('data', (part) => done(part.toString())));
+        socket.write('W, said the buyer');
+        assert.equal(await echo, 'W, said the buyer');
+        socket.destroy();
+    }
+});
+
+test('only a WebSocket is an upgrade, and only where the daemon has one', async () => {
+    scraped = [];
+    for (const [path, wanted] of [['/scraper/', 'h2c'], ['/scraper/api/streams', 'websocket']]) {
+        const { head, socket } = await upgrade(path, { Upgrade: wanted });
+        assert.match(head, /^HTTP\/1\.1 200 /, path);
+        socket.destroy();
+    }
+    assert.deepEqual(scraped.map(({ connection, upgrade: kind }) => [connection, kind]),
+                     [['close', undefined], ['close', undefined]]);
+});
+
+test("the daemon's metrics are nobody's business, however they are spelled", async () => {
+    scraped = [];
+    for (const path of ['/scraper/metrics', '/scraper/metrics/', '/scraper//metrics', '/scraper/%6detrics',
+                        '/scraper/api/../metrics', '/scraper/./metrics?x', '/scraper/ws/../metrics'])
+        assertOurs(await ask('GET', path), 404, failure('Not found'));
+    assert.deepEqual(scraped, []);
+});
+
+test('a body over 64 KiB is a JSON 413 for the scraper too', async () => {
+    assert.equal((await ask('POST', '/scraper/api/x', { body: 'x'.repeat(65536) })).status, 200);
+    assertOurs(await ask('POST', '/scraper/api/x', { body: 'x'.repeat(65537) }), 413,
+               failure('Request body too large (at most 65536 bytes)'));
+});
+
+test('a daemon that breaks off is a JSON 503, and is asked only once', async () => {
+    scraped = [];
+    assertOurs(await ask('POST', '/scraper/api/drop', { body: '{}' }), 503, failure('Service unavailable'));
+    assert.equal(scraped.length, 1);
+});
+
+test('without the daemon /scraper/ is a JSON 503 until it is back, and the rest goes on', async () => {
+    await stop(scraper);
+    for (const path of ['/scraper', '/scraper/', '/scraper/ws', '/scraper/health', '/scraper/api/streams']) {
+        const answer = await ask('GET', path);
+        assertOurs(answer, 503, failure('Service unavailable'));
+        assert.equal(answer.headers['sb-error-code'], 'UNAVAILABLE');
+        assert.equal(answer.headers['retry-after'], '1');
+    }
+    assert.equal((await ask('GET', '/readyz')).status, 200);
+    assert.equal((await ask('POST', FUNCTION, { body: '{}' })).status, 200);
+    await startScraper();
+    assert.equal((await ask('GET', '/scraper/health')).body, '{"path":"/health"}');
+});
+
+test('a door without SCRAPER_LISTEN knows no /scraper/', async () => {
+    await stopNginx();
+    await startNginx({ SCRAPER_LISTEN: '' });
+    for (const path of ['/scraper', '/scraper/', '/scraper/ws', '/scraper/api/streams'])
+        assertOurs(await ask('GET', path), 404, failure('Not found'));
+    await stopNginx();
+    await startNginx();
+});
+
 test('an address that asks too often is a JSON 429', async () => {
     await stopNginx();
     await startNginx({ HTTP_RATE: '1r/s', HTTP_UNLIMITED: '-' });
@@ -422,8 +574,11 @@ test('no key is in any log', async () => {
         assert.ok(!text.includes(SECRET), `${name} holds a key`);
         assert.ok(!text.includes('apikey'), `${name} holds a query string`);
         lines += text.split('\n').length;
-        if (name === 'access.log')
+        assert.ok(!text.includes('said the buyer'), `${name} holds chat`);
+        if (name === 'access.log') {
             assert.match(text, /method=POST path="\/functions\/v1\/monitor-realtime-stream" status=200 /);
+            assert.match(text, /method=GET path="\/scraper\/ws" status=101 /);
+        }
     }
     assert.ok(lines > 20, `only ${lines} lines were written: the check would prove nothing`);
     await startNginx();
@@ -434,6 +589,7 @@ test('render refuses values that would end up as configuration', () => {
         { env: { ...process.env, FCGI_SOCKET: '/a', METRICS_LISTEN: '/b', ...env }, stdio: 'pipe' });
     assert.throws(run({ HTTP_PORT: '80; bad' }), /HTTP_PORT must be a number/);
     assert.throws(run({ FCGI_SOCKET: '/a; }' }), /characters nginx would misread/);
+    assert.throws(run({ SCRAPER_LISTEN: '127.0.0.1:1; }' }), /characters nginx would misread/);
     assert.throws(run({ HTTP_UNLIMITED: '10.0.0.0/8;' }), /is no network/);
     assert.throws(run({ HTTP_ACCESS_LOG: 'some' }), /errors, all or off/);
 });
