@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "scraper/config.h"
 #include "shared/error.h"
@@ -19,7 +20,7 @@ enum scr_caller_kind {
 struct scr_caller {
     enum scr_caller_kind kind;
     char sub[128];     /* USER: the token's subject */
-    const char *token; /* USER: borrowed, to ask for ownership with; NUL-terminated */
+    const char *token; /* USER: borrowed from _check, to ask for ownership with; NUL-terminated */
     int64_t expires_at_s; /* INT64_MAX: never */
 };
 
@@ -30,7 +31,7 @@ enum df_code scr_access_new(struct scr_access **out, const struct scr_config *co
                             struct df_error *err) DF_MUST_USE;
 void scr_access_free(struct scr_access *access);
 
-/* Judges a token (may be NULL or ""). With API_AUTH=off everybody is SERVICE. Otherwise DF_EAUTH with a
+/* Judges a NUL-terminated token (may be NULL or ""). With API_AUTH=off everybody is SERVICE. Otherwise DF_EAUTH with a
  * message that says what is wrong with it (missing, expired, bad signature, role). */
 enum df_code scr_access_check(struct scr_access *access, const char *token, size_t token_len,
                               struct scr_caller *caller, struct df_error *err);
