@@ -87,14 +87,15 @@ static void reap(struct scr_browser *browser)
     }
 }
 
-static void describe_status(char *out, size_t out_size, const struct scr_browser *browser)
+/* How it ended: who died of a fault has its status before its pipe closes, hence before we kill it.
+ */
+static void log_gone(const struct scr_browser *browser)
 {
-    if (!browser->is_reaped)
-        (void)snprintf(out, out_size, "running");
-    else if (WIFSIGNALED(browser->status))
-        (void)snprintf(out, out_size, "signal_%d", WTERMSIG(browser->status));
-    else
-        (void)snprintf(out, out_size, "exit_%d", WEXITSTATUS(browser->status));
+    bool by_signal = WIFSIGNALED(browser->status);
+
+    df_log(DF_LOG_INFO, "browser_gone", "pid=%ld %s=%d", (long)browser->pid,
+           by_signal ? "signal" : "exit",
+           by_signal ? WTERMSIG(browser->status) : WEXITSTATUS(browser->status));
 }
 
 static bool is_group_gone(const struct scr_browser *browser)
@@ -107,16 +108,16 @@ static bool is_group_gone(const struct scr_browser *browser)
 static void end(struct scr_browser *browser, const char *reason)
 {
     bool was_up = browser->life == UP;
-    char status[32], said[sizeof browser->complaints.last + 2], why[240];
+    char said[sizeof browser->complaints.last + 2], why[240];
 
     if (browser->life == DOWN || browser->life == ENDING)
         return;
     reap(browser);
     if (browser->complaints.loop != NULL)
         scr_stderr_read(&browser->complaints);
-    describe_status(status, sizeof status, browser);
     df_log(was_up ? DF_LOG_WARN : DF_LOG_ERROR, was_up ? "browser_lost" : "browser_failed",
-           "reason=%s status=%s last_words=%s", df_log_quote(why, sizeof why, reason), status,
+           "pid=%ld reason=%s last_words=%s", (long)browser->pid,
+           df_log_quote(why, sizeof why, reason),
            df_log_quote(said, sizeof said, browser->complaints.last));
     (void)snprintf(browser->reason, sizeof browser->reason, "%s", reason);
     (void)snprintf(browser->facts.trouble, sizeof browser->facts.trouble, "%.190s%s%.200s", reason,
@@ -152,6 +153,8 @@ static bool finish_ending(struct scr_browser *browser)
         (void)kill(-browser->pid, SIGKILL);
         return false;
     }
+    if (browser->pid != 0)
+        log_gone(browser);
     browser->pid = 0;
     if (browser->profile[0] != '\0' && !scr_profile_remove(browser->profile) &&
         browser->remove_tries++ < REMOVE_TRIES)
@@ -192,9 +195,9 @@ static void on_version(void *arg, const struct json_t *result, const struct df_e
     const char *product = json_string_value(json_object_get(result, "product"));
     char quoted[80];
 
-    if (browser->life != STARTING)
-        return;
-    if (err != NULL || product == NULL) {
+    if (browser->life != STARTING || (err != NULL && err->code == DF_EUPSTREAM))
+        return; /* the pipe's end is told next */
+    if (product == NULL) {
         end(browser, err != NULL ? err->msg : "the browser does not say what it is");
         return;
     }

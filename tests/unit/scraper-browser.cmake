@@ -1,3 +1,5 @@
 df_unit_test(scr_loop scr_browser)
 df_unit_test(scr_cdp scr_browser PkgConfig::JANSSON)
 df_unit_test(scr_proctree scr_browser)
+df_unit_test(scr_browser_parts scr_browser)
+df_unit_test(scr_browser scr_browser PkgConfig::JANSSON)
