@@ -1,0 +1,473 @@
+// scraper/page/observer.js - watches the chat list of a page and tells the daemon of each new row
+// through the binding dealflowReport, from an isolated world that the page cannot see. Last piece of
+// the script: count.js, rows.js, sequence.js, find.js and facts.js come before it in one function. The
+// forms of the reports are those of scraper/report.c. Reads only: changes nothing, clicks nothing.
+const LATE_MS = 250;   // an empty row is waited for as long as this
+const STABLE_MS = 50;  // and its text is taken when it has not changed for that long
+const SETTLE_MS = 1000; // after a list appears it is reported as a whole: history tells what is new
+const UNSURE_MS = 300;
+const TICK_MS = 1000, COUNT_MS = 5000;
+const ROWS_MAX = 1000;
+const ROWS_BYTES_MAX = 200000, SNAPSHOT_BYTES_MAX = 240000;
+const WATCH = { childList: true, characterData: true, subtree: true };
+
+let mode = 'report';
+let list = null; // see mount()
+let counted = 0, countedAt = 0;
+let factsSaid = '';
+let searchAt = 0, searchTimer = 0;
+const faults = []; // what went wrong, for whoever debugs this
+
+const guard = (act) => (...args) => {
+  try {
+    return act(...args);
+  } catch (error) {
+    if (faults.length < 20) faults.push(String(error?.stack ?? error));
+    return undefined;
+  }
+};
+const now = () => performance.now();
+const later = (act, delayMs) => setTimeout(guard(act), delayMs);
+
+// --- reports
+
+const tell = (report) => {
+  if (typeof globalThis.dealflowReport === 'function') globalThis.dealflowReport(JSON.stringify(report));
+};
+
+const lineOf = ({ line }) => [line.name, line.text, line.kind, line.role, Number(line.isHot), Number(line.isCut)];
+const bytesOf = (line) => encoder.encode(JSON.stringify(line)).length + 1;
+
+const tellRows = (cells) => {
+  let lines = [], bytes = 0;
+  for (const line of cells.map(lineOf)) {
+    const more = bytesOf(line);
+    if (lines.length > 0 && (bytes + more > ROWS_BYTES_MAX || lines.length >= ROWS_MAX)) {
+      tell({ t: 'rows', s: list.strategy, l: lines });
+      lines = [];
+      bytes = 0;
+    }
+    lines.push(line);
+    bytes += more;
+  }
+  if (lines.length > 0) tell({ t: 'rows', s: list.strategy, l: lines });
+};
+
+// A snapshot cannot be split, as its parts would not be snapshots: the newest rows count.
+const tellSnapshot = (cells) => {
+  const lines = [];
+  let bytes = 0;
+  for (const line of cells.slice(-ROWS_MAX).map(lineOf).reverse()) {
+    bytes += bytesOf(line);
+    if (bytes > SNAPSHOT_BYTES_MAX) break;
+    lines.push(line);
+  }
+  tell({ t: 'snapshot', s: list.strategy, l: lines.reverse() });
+};
+
+// --- reading the list
+
+const numberIn = (element) => {
+  for (const name of rules.row_index_attributes) {
+    const value = element.getAttribute(name);
+    if (value && /^-?\d{1,15}$/.test(value)) return Number(value);
+  }
+  return null;
+};
+
+const idIn = (element) => {
+  for (const name of rules.row_id_attributes) {
+    const value = element.getAttribute(name);
+    if (value) return `${name}=${value}`;
+  }
+  return null;
+};
+
+const fillCell = (cell, line) => {
+  cell.line = line;
+  cell.name = line.name;
+  cell.sig = line.text !== '' && !line.isNameless ? `${line.name}\0${collapse(line.text)}` : null;
+  return cell;
+};
+
+const newCell = (element, line, old) => fillCell({ element, born: now(), filledAt: 0, isTaken: false, isSeen: false, old }, line);
+
+const watchShadow = (root) => {
+  if (list.shadows.has(root)) return;
+  list.shadows.add(root);
+  list.observer.observe(root, WATCH);
+};
+
+// Reads an element again. A row that fills up stays the same row, one that says something else is
+// another one.
+const refresh = (element, cell) => {
+  const line = readRow(element, list.learning, list.onShadow);
+  if (!cell) return newCell(element, line, null);
+  const next = fillCell({}, line);
+  if (next.sig === cell.sig) {
+    cell.line = line; // a badge may have come
+    cell.old = null;
+    if (cell.sig === null && !cell.isTaken) cell.filledAt = 0;
+    return cell;
+  }
+  if (cell.sig !== null) return newCell(element, line, cell);
+  fillCell(cell, line);
+  cell.filledAt = now();
+  if (cell.isMissed) list.late.push(cell);
+  return cell;
+};
+
+const readCells = (isAll) => {
+  let elements = [...list.container.children];
+  if (elements.length > ROWS_MAX) elements = list.turn < 0 ? elements.slice(0, ROWS_MAX) : elements.slice(-ROWS_MAX);
+  const cells = elements.filter((element) => !element.matches(SKIP)).map((element) => {
+    let cell = list.byElement.get(element);
+    if (!cell || isAll || list.dirty.has(element)) {
+      cell = refresh(element, cell);
+      list.byElement.set(element, cell);
+    } else {
+      cell.old = null;
+    }
+    cell.was = cell.isSeen ? { index: cell.index, id: cell.id } : null;
+    cell.isSeen = true;
+    const inner = element.firstElementChild;
+    cell.index = numberIn(element) ?? (inner ? numberIn(inner) : null);
+    cell.id = idIn(element) ?? (inner ? idIn(inner) : null);
+    return cell;
+  });
+  list.dirty.clear();
+  if (list.isPlaced) {
+    const tops = new Map(cells.map((cell) => [cell, cell.element.getBoundingClientRect().top]));
+    cells.sort((a, b) => tops.get(a) - tops.get(b));
+  }
+  return list.turn < 0 ? cells.reverse() : cells;
+};
+
+// An empty row may fill up; one that just has may not be complete.
+const isPending = (cell) => {
+  const age = now() - cell.born;
+  return age < LATE_MS && (cell.sig === null || (cell.filledAt > 0 && now() - cell.filledAt < STABLE_MS));
+};
+
+// --- emitting
+
+const remembered = []; // texts of the latest rows, to recognise a list that is drawn anew
+const REMEMBERED_MAX = 100;
+
+const noteTold = (cells) => {
+  remembered.push(...cells.map(({ sig }) => ({ sig })));
+  remembered.splice(0, Math.max(0, remembered.length - REMEMBERED_MAX));
+};
+
+// A row without a name stays unread for LATE_MS, in case the rest of it comes; then it is an
+// announcement.
+const isTellable = (cell) => cell.sig !== null || cell.line.isNameless;
+
+const wake = () => {
+  if (list.timer) return;
+  list.timer = later(() => {
+    list.timer = 0;
+    if (!relocateIfGone()) advance();
+  }, STABLE_MS);
+};
+
+const emit = (cells) => {
+  if (cells.length === 0) return;
+  noteTold(cells.filter(isReadable));
+  if (mode === 'count') counted += cells.length;
+  else tellRows(cells);
+};
+
+const flush = () => {
+  const ready = [];
+  while (list.queue.length > 0 && !isPending(list.queue[0])) {
+    const cell = list.queue.shift();
+    cell.isMissed = !isReadable(cell); // it may get its text, or its name, after all
+    if (isTellable(cell)) ready.push(cell);
+  }
+  if (list.queue.length > 0) wake();
+  emit(ready);
+};
+
+const takeAll = (cells) => {
+  for (const cell of cells) {
+    cell.isTaken = true;
+    cell.isMissed = !isReadable(cell);
+  }
+};
+
+// Sends the whole list as soon as it can be read; true when done.
+const settle = () => {
+  const { cells } = list;
+  if (cells.some(isPending)) return false;
+  const isTurnKnown = list.turn !== 0 || list.identity.index || cells.filter(isReadable).length < 2;
+  if (!isTurnKnown && now() < list.turnUntil) return false;
+  takeAll(cells);
+  list.queue = [];
+  list.isSnapshotDue = false;
+  const told = cells.filter(isTellable);
+  remembered.length = 0;
+  noteTold(told.filter(isReadable));
+  if (mode === 'report' || list.isAsked) tellSnapshot(told);
+  list.isAsked = false;
+  return true;
+};
+
+const advance = () => {
+  if (list.isSnapshotDue) {
+    if (!settle()) wake();
+  } else {
+    flush();
+  }
+};
+
+// --- following the list
+
+const learnTurn = (turn) => {
+  if (turn === 0) return false;
+  const isTurned = turn < 0 && list.turn >= 0;
+  list.turn = turn;
+  return isTurned;
+};
+
+const compare = (before, cells) => {
+  if (list.turn !== 0) return compareLists(list.identity, before, cells);
+  const result = compareBothWays(list.identity, before, cells);
+  if (learnTurn(result.turn)) cells.reverse();
+  return result;
+};
+
+// The first rows of a list: before anything else, in which order do they stand?
+const begin = (cells) => {
+  list.settleUntil = list.turnUntil = now() + SETTLE_MS;
+  if (list.turn !== 0) return;
+  list.turn = turnByStyle(list.container) || turnByMemory(cells);
+  if (list.turn < 0) cells.reverse();
+};
+
+const takeFresh = (before, cells) => {
+  const { fresh, isUnsure } = compare(before, cells);
+  if (isUnsure) {
+    list.settleUntil = now() + UNSURE_MS;
+    list.isSnapshotDue = true;
+    wake(); // not at once: half of the rows may not have been rewritten yet
+    return;
+  }
+  const more = fresh.filter((cell) => !cell.isTaken);
+  for (const cell of more) cell.isTaken = true;
+  list.queue.push(...more);
+  flush();
+};
+
+// Reads the list and acts on what has changed.
+const look = (isAll) => {
+  const before = list.cells;
+  const hadRows = before.some(isReadable);
+  const isSettling = now() < list.settleUntil;
+  const first = list.container.firstElementChild;
+
+  if (!hadRows && first) list.isPlaced = /^(?:absolute|fixed)$/.test(getComputedStyle(first).position);
+  const cells = list.cells = readCells(isAll);
+  emit(list.late.splice(0).map((cell) => Object.assign(cell, { isMissed: false })));
+  if (!hadRows && !cells.some((cell) => cell.name !== '' || cell.line.text !== '')) return;
+  if (!hadRows && !isSettling) begin(cells);
+  if (hadRows && !isSettling && !list.isSnapshotDue) {
+    takeFresh(before, cells);
+  } else {
+    if (hadRows && list.turn === 0) compare(before, cells); // only to learn the direction
+    list.isSnapshotDue = true;
+  }
+  learnIdentity(list.identity, list.cells);
+  if (list.isSnapshotDue && list.timer === 0) advance();
+};
+
+const update = (isAll = false) => {
+  if (relocateIfGone()) return;
+  // With few rows it is not sure yet which element is the list and which is a row.
+  if (now() < list.settleUntil || list.cells.filter(isReadable).length < 2) {
+    const better = findList(collectRoots());
+    if (better && better.said > 0 && better.container !== list.container) {
+      unmount();
+      mount(better);
+      return;
+    }
+  }
+  look(isAll);
+};
+
+const onListChange = guard((records) => {
+  if (!list) return;
+  const { container } = list;
+  for (const { target, addedNodes } of records) {
+    if (target === container) {
+      for (const node of addedNodes) list.dirty.add(node);
+      continue;
+    }
+    let at = target;
+    for (let up = outerParent(at); up && up !== container; up = outerParent(at)) at = up;
+    list.dirty.add(at);
+  }
+  update();
+});
+
+// --- finding it, and noticing that it is gone
+
+// A list drawn anew shows what was told before: in which order?
+const turnByMemory = (cells) => {
+  const shown = cells.filter(isReadable);
+  return Math.sign(overlapLength(remembered, shown) - overlapLength(remembered, shown.toReversed()));
+};
+
+// 1: newest at the end; -1: newest first; 0: not known yet.
+const turnByStyle = (container) => {
+  const element = container.nodeType === 1 ? container : container.host;
+  if (!element) return 0;
+  if (getComputedStyle(element).flexDirection === 'column-reverse') return -1;
+  for (let at = element, i = 0; at && i < 3; at = at.parentElement, i++) {
+    if (at.scrollHeight > at.clientHeight + 4 && at.scrollTop > 4) return 1; // someone scrolled to its end
+  }
+  return 0;
+};
+
+const unmount = () => {
+  list.observer.disconnect();
+  list.chain.disconnect();
+  clearTimeout(list.timer);
+  list = null;
+};
+
+const watchChain = () => {
+  list.chain.disconnect();
+  for (const node of outerPath(list.container).slice(1)) list.chain.observe(node, { childList: true });
+};
+
+const mount = ({ container, strategy }) => {
+  list = {
+    container, strategy, cells: [], queue: [], late: [], dirty: new Set(), byElement: new WeakMap(), shadows: new WeakSet(),
+    learning: newLearning(), identity: newIdentity(), timer: 0, settleUntil: 0, turnUntil: 0, turn: 0, isPlaced: false,
+    isSnapshotDue: false, isAsked: false,
+    observer: new MutationObserver(onListChange),
+    chain: new MutationObserver(guard(() => relocateIfGone() || watchChain())),
+  };
+  list.onShadow = watchShadow;
+  list.observer.observe(container, WATCH);
+  watchChain();
+  stopSearch();
+  tell({ t: 'found', s: strategy });
+  look(true);
+};
+
+const isAlive = ({ container }) => outerPath(container).at(-1) === document;
+
+const relocateIfGone = () => {
+  if (!list) return true;
+  if (isAlive(list)) return false;
+  unmount();
+  const found = findList(collectRoots());
+  if (found) {
+    mount(found);
+  } else {
+    tell({ t: 'lost' });
+    startSearch();
+  }
+  return true;
+};
+
+const searchObserver = new MutationObserver(guard((records) => {
+  noteActivity(records);
+  search();
+}));
+const searched = new Set(); // roots that are watched
+
+const startSearch = () => {
+  for (const root of collectRoots()) {
+    if (!searched.has(root)) searchObserver.observe(root, WATCH);
+    searched.add(root);
+  }
+};
+
+const stopSearch = () => {
+  searchObserver.disconnect();
+  searched.clear();
+  activity.clear();
+};
+
+// Looks for the list, but leaves the page nine tenths of the time.
+const search = () => {
+  if (searchTimer || list) return;
+  const wait = searchAt - now();
+  if (wait > 0) {
+    searchTimer = later(() => {
+      searchTimer = 0;
+      search();
+    }, wait);
+    return;
+  }
+  const from = now();
+  const found = findList(collectRoots());
+  searchAt = now() + Math.max(20, (now() - from) * 10);
+  if (found) mount(found);
+};
+
+// --- the clock
+
+const tellFacts = () => {
+  const container = list?.container ?? null;
+  const key = `${hasEnded(container)} ${readViewers(container)}`;
+  if (key === factsSaid) return;
+  factsSaid = key;
+  tell(readFacts(container));
+};
+
+const tellCount = () => {
+  if (mode !== 'count' || counted === 0 || now() - countedAt < COUNT_MS) return;
+  tell({ t: 'count', n: counted });
+  counted = 0;
+  countedAt = now();
+};
+
+const tick = () => {
+  if (list) relocateIfGone();
+  if (!list) {
+    startSearch(); // shadow roots cannot be watched for
+    search();
+  } else if (!list.cells.some(isReadable)) {
+    update();
+  }
+  if (document.readyState !== 'loading') tellFacts();
+  tellCount();
+};
+
+// --- what the daemon calls
+
+const snapshot = () => {
+  if (relocateIfGone() && !list) {
+    searchAt = 0;
+    search();
+  }
+  if (!list) {
+    tell({ t: 'lost' });
+    return false;
+  }
+  list.isAsked = true;
+  list.isSnapshotDue = true;
+  look(true);
+  if (list.isSnapshotDue) advance(); // an empty list is worth telling, too, when asked
+  return true;
+};
+
+if (window === window.top) {
+  globalThis.dealflow = {
+    mode: guard((wanted) => {
+      mode = wanted === 'count' ? 'count' : 'report';
+      counted = 0;
+      countedAt = now();
+      return mode === 'report' && list ? snapshot() : true;
+    }),
+    snapshot: guard(snapshot),
+    facts: guard(() => JSON.stringify(readFacts(list?.container ?? null))),
+    faults,
+  };
+  startSearch();
+  setInterval(guard(tick), TICK_MS);
+}
