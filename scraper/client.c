@@ -6,9 +6,9 @@
 
 enum { RING_FIRST = 8 };
 
-struct scr_frame *scr_frame_new(const char *text, size_t text_len)
+struct scr_packet *scr_packet_new(const char *text, size_t text_len)
 {
-    struct scr_frame *frame = malloc(sizeof *frame + SCR_FRAME_ROOM + text_len);
+    struct scr_packet *frame = malloc(sizeof *frame + SCR_FRAME_ROOM + text_len);
 
     if (frame == NULL)
         return NULL;
@@ -19,13 +19,13 @@ struct scr_frame *scr_frame_new(const char *text, size_t text_len)
     return frame;
 }
 
-struct scr_frame *scr_frame_get(struct scr_frame *frame)
+struct scr_packet *scr_packet_get(struct scr_packet *frame)
 {
     frame->references++;
     return frame;
 }
 
-void scr_frame_release(struct scr_frame *frame)
+void scr_packet_release(struct scr_packet *frame)
 {
     if (frame != NULL && --frame->references == 0)
         free(frame);
@@ -34,7 +34,7 @@ void scr_frame_release(struct scr_frame *frame)
 void scr_queue_release(struct scr_queue *queue)
 {
     while (queue->count > 0)
-        scr_frame_release(scr_queue_take(queue));
+        scr_packet_release(scr_queue_take(queue));
     free(queue->ring);
     *queue = (struct scr_queue){0};
 }
@@ -43,7 +43,7 @@ void scr_queue_release(struct scr_queue *queue)
 static bool grow(struct scr_queue *queue)
 {
     size_t capacity = queue->capacity == 0 ? RING_FIRST : queue->capacity * 2;
-    struct scr_frame **ring = calloc(capacity, sizeof(struct scr_frame *));
+    struct scr_packet **ring = calloc(capacity, sizeof(struct scr_packet *));
 
     if (ring == NULL)
         return false;
@@ -56,7 +56,7 @@ static bool grow(struct scr_queue *queue)
     return true;
 }
 
-bool scr_queue_push(struct scr_queue *queue, struct scr_frame *frame, size_t count_max,
+bool scr_queue_push(struct scr_queue *queue, struct scr_packet *frame, size_t count_max,
                     size_t bytes_max)
 {
     if (queue->count > 0 && (queue->count >= count_max || queue->bytes > bytes_max ||
@@ -64,17 +64,17 @@ bool scr_queue_push(struct scr_queue *queue, struct scr_frame *frame, size_t cou
         return false;
     if (queue->count == queue->capacity && !grow(queue))
         return false;
-    queue->ring[(queue->first + queue->count) % queue->capacity] = scr_frame_get(frame);
+    queue->ring[(queue->first + queue->count) % queue->capacity] = scr_packet_get(frame);
     queue->count++;
     queue->bytes += frame->len;
     return true;
 }
 
-struct scr_frame *scr_queue_take(struct scr_queue *queue)
+struct scr_packet *scr_queue_take(struct scr_queue *queue)
 {
     if (queue->count == 0)
         return NULL;
-    struct scr_frame *frame = queue->ring[queue->first];
+    struct scr_packet *frame = queue->ring[queue->first];
     queue->first = (queue->first + 1) % queue->capacity;
     queue->count--;
     queue->bytes -= frame->len;

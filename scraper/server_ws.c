@@ -45,7 +45,7 @@ static void close_client(struct scr_server *server, struct scr_client *client, i
 }
 
 static void send_frame(struct scr_server *server, struct scr_client *client,
-                       struct scr_frame *frame)
+                       struct scr_packet *frame)
 {
     if (client->close_code != 0)
         return;
@@ -59,13 +59,13 @@ static void send_frame(struct scr_server *server, struct scr_client *client,
 
 static void send_text(struct scr_server *server, struct scr_client *client, const char *text)
 {
-    struct scr_frame *frame = text == NULL ? NULL : scr_frame_new(text, strlen(text));
+    struct scr_packet *frame = text == NULL ? NULL : scr_packet_new(text, strlen(text));
 
     if (frame == NULL)
         df_log(DF_LOG_ERROR, "memory_exhausted", "%s", "where=client");
     else
         send_frame(server, client, frame);
-    scr_frame_release(frame);
+    scr_packet_release(frame);
 }
 
 static void send_json(struct scr_server *server, struct scr_client *client, const json_t *event)
@@ -96,20 +96,20 @@ static bool may_see(const struct scr_client *client, const char *owner)
 void scr_server_broadcast_text(struct scr_server *server, const char *owner, const char *text,
                                size_t text_len)
 {
-    struct scr_frame *frame = NULL;
+    struct scr_packet *frame = NULL;
 
     for (struct scr_client *client = server->clients; client != NULL; client = client->next) {
         if (!may_see(client, owner))
             continue;
         if (frame == NULL)
-            frame = scr_frame_new(text, text_len);
+            frame = scr_packet_new(text, text_len);
         if (frame == NULL) {
             df_log(DF_LOG_ERROR, "memory_exhausted", "%s", "where=broadcast");
             return;
         }
         send_frame(server, client, frame);
     }
-    scr_frame_release(frame);
+    scr_packet_release(frame);
 }
 
 void scr_server_broadcast(struct scr_server *server, const char *owner, const struct json_t *event)
@@ -148,13 +148,13 @@ int scr_ws_on_writeable(struct scr_server *server, struct scr_seat *seat)
         if (lws_write(client->wsi, ping + LWS_PRE, 0, LWS_WRITE_PING) < 0)
             return -1;
     } else {
-        struct scr_frame *frame = scr_queue_take(&client->queue);
+        struct scr_packet *frame = scr_queue_take(&client->queue);
         if (frame == NULL)
             return 0;
         size_t len = frame->len;
         _Static_assert(SCR_FRAME_ROOM >= LWS_PRE, "the header is written in front of the text");
         int n = lws_write(client->wsi, frame->bytes + SCR_FRAME_ROOM, len, LWS_WRITE_TEXT);
-        scr_frame_release(frame);
+        scr_packet_release(frame);
         if (n < (int)len)
             return -1; /* the socket is gone: CLOSED follows */
         client->was_sent_to = true;
@@ -176,8 +176,7 @@ int scr_ws_on_upgrade(struct scr_server *server, struct lws *wsi)
     struct df_error err = {0};
     enum scr_route route = SCR_ROUTE_NONE;
 
-    if (lws_get_vhost(wsi) == server->api &&
-        lws_hdr_copy(wsi, path, sizeof path, WSI_TOKEN_GET_URI) > 0)
+    if (!scr_server_is_admin(wsi) && lws_hdr_copy(wsi, path, sizeof path, WSI_TOKEN_GET_URI) > 0)
         route = scr_route_find(path, route_id);
     if (route != SCR_ROUTE_ROOT && route != SCR_ROUTE_SOCKET)
         return scr_http_refuse_upgrade(server, wsi, 404, "Not found");
