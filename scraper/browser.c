@@ -25,6 +25,7 @@
 #include "scraper/browser_stderr.h"
 #include "scraper/browser_turns.h"
 #include "scraper/browser_watch.h"
+#include "scraper/proctree.h"
 #include "shared/clock.h"
 #include "shared/log.h"
 
@@ -34,8 +35,9 @@ enum {
     ENDING_MS = 20,            /* and while we wait for the group's end */
     REMOVE_RETRY_MS = 100,     /* the profile of a killed browser is not quiet at once */
     REMOVE_TRIES = 50,
-    STEADY_MS = 60000,       /* up for so long: the next failure is the first one again */
-    TURN_EXTRA_MS = 5000,    /* a page's own deadline comes first */
+    STEADY_MS = 60000,    /* up for so long: the next failure is the first one again */
+    TURN_EXTRA_MS = 5000, /* a page's own deadline comes first */
+    RUNAWAYS_MAX = 64,
     KILL_PATIENCE_MS = 2000, /* after SIGKILL, at our own end */
 };
 
@@ -98,10 +100,37 @@ static void log_gone(const struct scr_browser *browser)
            by_signal ? WTERMSIG(browser->status) : WEXITSTATUS(browser->status));
 }
 
-static bool is_group_gone(const struct scr_browser *browser)
+/* The crash handlers of the full browser are neither in its group nor below it. They end with it,
+ * and write to the profile until they do. */
+static size_t runaways(const struct scr_browser *browser, pid_t *out, size_t max)
 {
-    return browser->pid == 0 ||
-           (browser->is_reaped && kill(-browser->pid, 0) != 0 && errno == ESRCH);
+    return browser->launch.folder[0] == '\0'
+               ? 0
+               : scr_proctree_list_from(getpid(), browser->launch.folder, out, max);
+}
+
+static bool is_gone(struct scr_browser *browser)
+{
+    pid_t left[1];
+
+    reap(browser);
+    if (browser->pid == 0)
+        return true;
+    if (!browser->is_reaped || kill(-browser->pid, 0) == 0 || errno != ESRCH ||
+        runaways(browser, left, 1) > 0)
+        return false;
+    reap(browser); /* who ended meanwhile */
+    return true;
+}
+
+static void kill_all(const struct scr_browser *browser)
+{
+    pid_t left[RUNAWAYS_MAX];
+    size_t count = runaways(browser, left, RUNAWAYS_MAX);
+
+    (void)kill(-browser->pid, SIGKILL);
+    for (size_t i = 0; i < count; i++)
+        (void)kill(left[i], SIGKILL);
 }
 
 /* Notes why, kills what is left, tells the tabs; the rest is ENDING's. Fine when it has ended. */
@@ -137,6 +166,8 @@ static void end(struct scr_browser *browser, const char *reason)
     scr_timer_cancel(browser->loop, &browser->reaper);
     scr_timer_cancel(browser->loop, &browser->teller);
     scr_timer_set(browser->loop, &browser->step, 0);
+    if (browser->cdp != NULL)
+        scr_cdp_abandon(browser->cdp, browser->reason);
     scr_listeners_down(&browser->listeners, browser->reason);
 }
 
@@ -148,9 +179,8 @@ static bool finish_ending(struct scr_browser *browser)
     scr_cdp_free(browser->cdp);
     browser->cdp = NULL;
     scr_stderr_close(&browser->complaints);
-    reap(browser);
-    if (!is_group_gone(browser)) {
-        (void)kill(-browser->pid, SIGKILL);
+    if (!is_gone(browser)) {
+        kill_all(browser);
         return false;
     }
     if (browser->pid != 0)
@@ -386,8 +416,7 @@ static bool wait_gone(struct scr_browser *browser, int64_t patience_ms)
     int64_t give_up_ms = df_clock_mono_ms() + patience_ms;
 
     for (;;) {
-        reap(browser);
-        if (is_group_gone(browser))
+        if (is_gone(browser))
             return true;
         if (df_clock_mono_ms() >= give_up_ms)
             return false;
@@ -406,11 +435,12 @@ void scr_browser_free(struct scr_browser *browser, int64_t deadline_ms)
     if (browser->cdp != NULL) {
         /* The pipe's end right after the command is a second reason to go. */
         scr_cdp_send(browser->cdp, "", "Browser.close", NULL, SCR_CDP_DEADLINE_MS, NULL, NULL);
+        scr_cdp_abandon(browser->cdp, "the program ends");
         scr_cdp_free(browser->cdp);
     }
     if (browser->pid != 0 && !wait_gone(browser, deadline_ms)) {
         df_log(DF_LOG_WARN, "browser_killed", "after_ms=%lld", (long long)deadline_ms);
-        (void)kill(-browser->pid, SIGKILL);
+        kill_all(browser);
         (void)wait_gone(browser, KILL_PATIENCE_MS);
     }
     scr_stderr_close(&browser->complaints);

@@ -142,6 +142,16 @@ static bool choose_sandbox(const char *executable, int choice)
     return why == NULL;
 }
 
+static void find_folder(char *out, size_t out_size, const char *executable)
+{
+    char *real = realpath(executable, NULL);
+    const char *slash = real != NULL ? strrchr(real, '/') : NULL;
+    int len = slash != NULL ? (int)(slash - real) : 0;
+
+    (void)snprintf(out, out_size, "%.*s", len, real != NULL ? real : "");
+    free(real);
+}
+
 enum df_code scr_launch_prepare(struct scr_launch *out, const struct scr_config *config,
                                 struct df_error *err)
 {
@@ -150,6 +160,7 @@ enum df_code scr_launch_prepare(struct scr_launch *out, const struct scr_config 
 
     if (rc != DF_OK)
         return rc;
+    find_folder(out->folder, sizeof out->folder, out->executable);
     const char *name = strrchr(out->executable, '/');
     name = name != NULL ? name + 1 : out->executable;
     out->is_shell =
@@ -233,7 +244,6 @@ static const char *const fixed_flags[] = {
     "--no-pings",
     "--metrics-recording-only",
     "--disable-breakpad",
-    "--disable-crashpad-for-testing", /* its handlers leave the process group, hence our control */
     "--disable-gpu",
     "--disable-quic",
     "--disable-features=Translate,MediaRouter,OptimizationHints,AutofillServerCommunication",

@@ -12,6 +12,7 @@
 
 struct scr_launch {
     char executable[512];
+    char folder[512];  /* where it really lies, links followed: all its processes run from there */
     bool is_shell;     /* chromium-headless-shell rather than the full browser */
     bool is_sandboxed; /* started without --no-sandbox */
 };

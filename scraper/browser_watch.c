@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "scraper/proctree.h"
 #include "shared/log.h"
@@ -71,11 +72,11 @@ static void on_memory(void *arg)
     struct scr_browser_watch *watch = arg;
 
     if (watch->process_count == 0) {
-        watch->process_count =
-            scr_proctree_list((pid_t)watch->facts->pid, watch->process, PROCESSES_MAX);
-        watch->process_next = 0;
+        /* Below us, not below the browser: what has run away from it is among our own children. */
+        watch->process_count = scr_proctree_list(getpid(), watch->process, PROCESSES_MAX);
+        watch->process_next = 1;
         watch->pss_bytes = 0;
-        if (watch->process_count == 0)
+        if (watch->process_count <= 1)
             return; /* it has ended: others notice */
     } else {
         watch->pss_bytes += scr_process_pss_bytes(watch->process[watch->process_next++]);

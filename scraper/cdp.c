@@ -49,7 +49,7 @@ struct scr_cdp {
     struct scr_timer deadline;
     int64_t deadline_ms; /* what `deadline` is set to */
     const char *broken;  /* why the pipe is of no use any more, or NULL */
-    bool is_closed;      /* on_closed was called */
+    bool is_closed;      /* all that waited was told; on_closed was called, or will never be */
     struct scr_cdp_stats stats;
 };
 
@@ -144,7 +144,7 @@ static void break_pipe(struct scr_cdp *cdp, const char *why)
     watch_deadline(cdp, df_clock_mono_ms());
 }
 
-static void close_down(struct scr_cdp *cdp)
+static void answer_all(struct scr_cdp *cdp)
 {
     const int64_t last_id = cdp->last_id; /* who sends more now is told in the next round */
 
@@ -155,6 +155,11 @@ static void close_down(struct scr_cdp *cdp)
             waiter.fate = DF_EUPSTREAM;
         fail_waiter(&waiter, waiter.fate, cdp->broken);
     }
+}
+
+static void close_down(struct scr_cdp *cdp)
+{
+    answer_all(cdp);
     if (cdp->handlers.on_closed != NULL)
         cdp->handlers.on_closed(cdp->handlers.arg, cdp->broken);
 }
@@ -479,6 +484,14 @@ void scr_cdp_free(struct scr_cdp *cdp)
     df_buf_release(&cdp->out);
     free(cdp->waiters);
     free(cdp);
+}
+
+void scr_cdp_abandon(struct scr_cdp *cdp, const char *reason)
+{
+    if (cdp->is_closed)
+        return;
+    break_pipe(cdp, reason);
+    answer_all(cdp);
 }
 
 void scr_cdp_stats_get(const struct scr_cdp *cdp, struct scr_cdp_stats *out)

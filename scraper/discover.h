@@ -27,7 +27,8 @@ enum df_code scr_discover_start(struct scr_discover **out, struct scr_loop *loop
                                 struct scr_browser *browser, const struct scr_config *config,
                                 const struct scr_rules *rules, scr_discover_fn *done, void *arg,
                                 struct df_error *err) DF_MUST_USE;
-void scr_discover_cancel(struct scr_discover *discover); /* frees it too; also call after done */
+/* Frees it too; also to be called after done, and from inside it. NULL is fine. */
+void scr_discover_cancel(struct scr_discover *discover);
 
 /* What the index page's script returned -> shows. Pure; fuzzed. Returns how many. */
 size_t scr_discover_parse(struct scr_show *out, size_t max, const char *json, size_t json_len,

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -141,6 +142,31 @@ size_t scr_proctree_list(pid_t root, pid_t *out, size_t max)
             if (all[i].parent == out[done] && all[i].pid != root)
                 out[count++] = all[i].pid;
     free(all);
+    return count;
+}
+
+/* A process that is ending has no program any more, and no status to be reaped yet: it counts,
+ * because it may be one of those asked for and is still there. A zombie does not. */
+static bool runs_from(pid_t pid, const char *folder)
+{
+    char link[64], program[4096];
+    size_t len = strlen(folder);
+
+    (void)snprintf(link, sizeof link, "/proc/%ld/exe", (long)pid);
+    ssize_t n = readlink(link, program, sizeof program);
+    if (n < 0)
+        return errno == ENOENT && scr_process_is_alive(pid, 0);
+    return (size_t)n > len && memcmp(program, folder, len) == 0 && program[len] == '/';
+}
+
+size_t scr_proctree_list_from(pid_t root, const char *folder, pid_t *out, size_t max)
+{
+    pid_t tree[TREE_MAX];
+    size_t all = scr_proctree_list(root, tree, TREE_MAX), count = 0;
+
+    for (size_t i = 1; i < all && count < max; i++)
+        if (runs_from(tree[i], folder))
+            out[count++] = tree[i];
     return count;
 }
 

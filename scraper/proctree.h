@@ -17,6 +17,9 @@ int64_t scr_process_pss_bytes(pid_t pid);
 /* `root` and its descendants: for who wants to measure them one by one. Returns how many were written
  * (at most max), 0 when root is gone. */
 size_t scr_proctree_list(pid_t root, pid_t *out, size_t max);
+/* Descendants of `root` whose program lies in `folder` (without a slash at its end). A browser's crash
+ * handlers leave its process group and its tree; as the nearest subreaper we get them as children. */
+size_t scr_proctree_list_from(pid_t root, const char *folder, pid_t *out, size_t max);
 /* Is `pid` alive (not a zombie) and was it started at start_ticks (field 22 of /proc/PID/stat)?
  * start_ticks 0: any. */
 bool scr_process_is_alive(pid_t pid, uint64_t start_ticks);

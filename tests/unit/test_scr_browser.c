@@ -131,7 +131,14 @@ static int play_browser(int argc, char **argv)
         for (;;)
             (void)pause();
     }
+    if (strcmp(mode, "runaway") == 0 && fork() == 0) { /* as crash handlers do */
+        if (setsid() > 0 && fork() == 0)
+            for (;;)
+                (void)pause();
+        _exit(0);
+    }
     describe_surroundings(product, sizeof product, profile);
+    (void)signal(SIGPIPE, SIG_IGN);
     for (;;) {
         ssize_t n = read(3, text + len, sizeof text - len);
         if (n <= 0) {
@@ -402,6 +409,28 @@ static void many_cycles_leave_nothing(void **state)
     }
 }
 
+static void children_that_ran_away_are_found(void **state)
+{
+    struct bench *bench = *state;
+
+    for (int i = 0; i < 2; i++) {
+        pid_t tree[8];
+        bring_up(bench, "runaway");
+        if (i == 0) { /* once at our end, once at its own */
+            scr_browser_detach(bench->browser, &bench->one.listener);
+        } else {
+            assert_int_equal(kill(scr_browser_facts(bench->browser)->pid, SIGKILL), 0);
+            run_until(bench, &bench->one.ups, 2);
+            size_t count = scr_proctree_list(getpid(), tree, 8);
+            assert_true(count <= 4); /* we, it, its runaway, and that one's parent for a moment */
+        }
+        scr_browser_free(bench->browser, 200);
+        bench->browser = NULL;
+        bench->one.ups = 0;
+        assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+    }
+}
+
 static void events_go_to_whom_they_concern(void **state)
 {
     struct bench *bench = *state;
@@ -538,6 +567,7 @@ int main(int argc, char **argv)
         TEST(one_that_does_not_go_is_killed),
         TEST(one_that_is_still_starting_can_be_ended),
         TEST(many_cycles_leave_nothing),
+        TEST(children_that_ran_away_are_found),
         TEST(events_go_to_whom_they_concern),
         TEST(a_missing_browser_is_said_plainly),
         TEST(only_what_the_dead_left_is_swept),

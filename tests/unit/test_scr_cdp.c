@@ -429,6 +429,23 @@ static void a_closed_command_side_is_an_end_too(void **state)
     assert_int_equal(answer.code, DF_EUPSTREAM);
 }
 
+static void who_waits_for_an_abandoned_browser_is_told(void **state)
+{
+    struct bench *bench = *state;
+    struct answer waiting = {0}, after = {0};
+
+    scr_cdp_send(bench->cdp, "", "Browser.getVersion", NULL, 60000, on_answer, &waiting);
+    scr_cdp_abandon(bench->cdp, "it hangs");
+    assert_int_equal(waiting.count, 1);
+    assert_int_equal(waiting.code, DF_EUPSTREAM);
+    assert_string_equal(waiting.msg, "Browser.getVersion: it hangs");
+    scr_cdp_abandon(bench->cdp, "again");
+    scr_cdp_send(bench->cdp, "", "Browser.getVersion", NULL, 60000, on_answer, &after);
+    run_until(bench, &after.count, 1);
+    assert_int_equal(after.code, DF_EUPSTREAM);
+    assert_int_equal(bench->closed, 0);
+}
+
 static void who_is_forgotten_hears_nothing(void **state)
 {
     struct bench *bench = *state;
@@ -509,6 +526,7 @@ int main(void)
         TEST(at_the_end_everybody_is_answered_first),
         TEST(who_always_tries_again_does_not_hold_up_the_end),
         TEST(a_closed_command_side_is_an_end_too),
+        TEST(who_waits_for_an_abandoned_browser_is_told),
         TEST(who_is_forgotten_hears_nothing),
         TEST(a_peer_that_reads_slowly_gets_everything_in_order),
         TEST(a_peer_that_never_reads_is_a_broken_pipe),
