@@ -1,4 +1,5 @@
-/* scraper/door.c - accepts, reads up to the end of the head, hands on. */
+/* scraper/door.c - accepts, looks for the end of the head, hands on. Nothing is taken out of a
+ * socket: libwebsockets reads it all itself. */
 #include "scraper/door.h"
 
 #include <arpa/inet.h>
@@ -15,10 +16,9 @@
 #include <unistd.h>
 
 #include "scraper/head.h"
-#include "shared/buf.h"
 #include "shared/log.h"
 
-enum { BACKLOG = 512, HEAD_WAIT_MS = 10000, ACCEPT_PAUSE_MS = 500, READ_BYTES = 2048 };
+enum { BACKLOG = 512, HEAD_WAIT_MS = 10000, ACCEPT_PAUSE_MS = 500 };
 
 /* A connection whose head is not complete. */
 struct arrival {
@@ -26,7 +26,7 @@ struct arrival {
     struct scr_door *door;
     struct scr_watch watch;
     struct scr_timer too_late;
-    struct df_buf head;
+    bool is_begun; /* some bytes have come */
 };
 
 struct scr_door {
@@ -38,6 +38,7 @@ struct scr_door {
     size_t waiting;
     int port;
     char path[108]; /* of a unix socket, to remove it */
+    char head[SCR_HEAD_MAX_BYTES];
 };
 
 /* --- arrivals -------------------------------------------------------------------------------- */
@@ -54,7 +55,6 @@ static void forget(struct arrival *arrival, bool close_it)
     door->waiting--;
     if (close_it)
         (void)close(arrival->watch.fd);
-    df_buf_release(&arrival->head);
     free(arrival);
 }
 
@@ -75,7 +75,7 @@ static void on_too_late(void *arg)
 {
     struct arrival *arrival = arg;
 
-    if (arrival->head.len > 0)
+    if (arrival->is_begun)
         turn_away(arrival->watch.fd, "408 Request Timeout", "the request did not come in time");
     forget(arrival, true);
 }
@@ -83,44 +83,44 @@ static void on_too_late(void *arg)
 static void let_in(struct arrival *arrival, size_t head_len)
 {
     struct scr_door *door = arrival->door;
-    struct df_buf head = arrival->head;
     int fd = arrival->watch.fd;
 
-    arrival->head = (struct df_buf){0};
     forget(arrival, false);
-    door->guest.on_guest(door->guest.arg, fd, head.data, head.len, head_len);
-    df_buf_release(&head);
+    door->guest.on_guest(door->guest.arg, fd, door->head, head_len);
 }
 
+static void refuse(struct arrival *arrival, const char *status, const char *error)
+{
+    turn_away(arrival->watch.fd, status, error);
+    forget(arrival, true);
+}
+
+/* Called once for each arrival of bytes (edge-triggered), because they stay in the socket. */
 static void on_bytes(void *arg, uint32_t events)
 {
     struct arrival *arrival = arg;
-    char bytes[READ_BYTES];
+    char *head = arrival->door->head;
 
     (void)events;
-    ssize_t n = read(arrival->watch.fd, bytes, sizeof bytes);
+    ssize_t n = recv(arrival->watch.fd, head, SCR_HEAD_MAX_BYTES, MSG_PEEK);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    if (n <= 0) {
-        forget(arrival, true);
+    if (n <= 0 || head[0] < 'A' || head[0] > 'Z') {
+        forget(arrival, true); /* gone; or no method begins so: TLS, noise */
         return;
     }
-    bool fits = df_buf_append(&arrival->head, bytes, (size_t)n);
-    if (fits && (arrival->head.data[0] < 'A' || arrival->head.data[0] > 'Z')) {
-        forget(arrival, true); /* a method begins so; this is TLS or noise */
+    arrival->is_begun = true;
+    size_t head_len = scr_head_end(head, (size_t)n);
+    if (head_len == 0 && n == SCR_HEAD_MAX_BYTES)
+        refuse(arrival, "431 Request Header Fields Too Large", "the request's head is over 16 KiB");
+    else if (head_len == 0)
         return;
-    }
-    size_t head_len = fits ? scr_head_end(arrival->head.data, arrival->head.len) : 0;
-    if (head_len > 0 && !scr_head_has_known_method(arrival->head.data, head_len)) {
-        turn_away(arrival->watch.fd, "501 Not Implemented", "unknown method");
-        forget(arrival, true);
-    } else if (head_len > 0) {
+    else if (!scr_head_has_known_method(head, head_len))
+        refuse(arrival, "501 Not Implemented", "unknown method");
+    else if (scr_head_has_control_bytes(head, head_len))
+        refuse(arrival, "400 Bad Request", "control bytes in the path");
+    else
         let_in(arrival, head_len);
-    } else if (!fits || arrival->head.len == arrival->head.max) {
-        turn_away(arrival->watch.fd, "431 Request Header Fields Too Large",
-                  "the request's head is over 16 KiB");
-        forget(arrival, true);
-    }
 }
 
 static void take(struct scr_door *door, int fd)
@@ -145,7 +145,6 @@ static void take(struct scr_door *door, int fd)
     arrival->door = door;
     arrival->watch = (struct scr_watch){.fd = fd, .on_ready = on_bytes, .arg = arrival};
     arrival->too_late = (struct scr_timer){.on_due = on_too_late, .arg = arrival};
-    df_buf_init(&arrival->head, SCR_HEAD_MAX_BYTES);
     arrival->next = door->arrivals;
     arrival->link = &door->arrivals;
     if (arrival->next != NULL)
@@ -153,7 +152,8 @@ static void take(struct scr_door *door, int fd)
     door->arrivals = arrival;
     door->waiting++;
     scr_timer_set(door->loop, &arrival->too_late, HEAD_WAIT_MS);
-    if (scr_loop_watch(door->loop, &arrival->watch, EPOLLIN, &err) != DF_OK) {
+    if (scr_loop_watch(door->loop, &arrival->watch, EPOLLIN | EPOLLRDHUP | EPOLLET, &err) !=
+        DF_OK) {
         df_log(DF_LOG_WARN, "connection_refused", "why=\"%s\"", err.msg);
         forget(arrival, true);
     }

@@ -1,5 +1,5 @@
 /* scraper/door.h - a listening socket, and the wait for a request's head. A connection is handed on
- * once its first head is complete, so that slow and idle ones cost no more than a small buffer.
+ * once its first head is complete, so that slow and idle ones cost next to nothing.
  * Loop thread. */
 #ifndef SCRAPER_DOOR_H
 #define SCRAPER_DOOR_H
@@ -16,9 +16,8 @@ struct scr_door_guest {
     void *arg;
     /* May one more come in? False: it is answered 503. */
     bool (*has_room)(void *arg);
-    /* The socket is the callee's now; bytes (borrowed, may be changed) is what was read from it,
-     * whole head first. */
-    void (*on_guest)(void *arg, int fd, char *bytes, size_t len, size_t head_len);
+    /* The socket is the callee's now; head (borrowed, may be changed) is what can be read from it. */
+    void (*on_guest)(void *arg, int fd, char *head, size_t head_len);
 };
 
 /* Listens on an IP address and port, or (port < 0) where a text says: a path, or 127.0.0.1:port.

@@ -37,40 +37,65 @@ bool scr_head_has_known_method(const char *bytes, size_t len)
     return false;
 }
 
+bool scr_head_has_control_bytes(const char *bytes, size_t len)
+{
+    const char *end = memchr(bytes, '\n', len);
+    size_t line = end == NULL ? len : (size_t)(end - bytes);
+
+    if (line > 0 && bytes[line - 1] == '\r')
+        line--;
+    for (size_t i = 0; i < line; i++) {
+        if ((unsigned char)bytes[i] < 0x20 || bytes[i] == 0x7f)
+            return true;
+        if (bytes[i] == '%' && line - i >= 3 &&
+            (bytes[i + 1] == '0' || bytes[i + 1] == '1' ||
+             (bytes[i + 1] == '7' && (bytes[i + 2] | 0x20) == 'f')))
+            return true;
+    }
+    return false;
+}
+
 static bool is_blank(char c)
 {
     return c == ' ' || c == '\t' || c == '\r';
 }
 
-static void prepare_line(char *line, size_t len)
+static bool prepare_line(char *line, size_t len)
 {
     static const char upgrade[] = "upgrade:", websocket[] = "websocket";
 
     if (len >= sizeof PROTOCOL - 1 && strncasecmp(line, PROTOCOL, sizeof PROTOCOL - 1) == 0) {
         memcpy(line, HIDING, sizeof HIDING - 1);
-        return;
+        return true;
     }
     if (len < sizeof upgrade - 1 || strncasecmp(line, upgrade, sizeof upgrade - 1) != 0)
-        return;
-    char *value = line + sizeof upgrade - 1;
-    const char *end = line + len;
+        return false;
+    const char *value = line + sizeof upgrade - 1, *end = line + len;
     while (value < end && is_blank(*value))
         value++;
     while (end > value && is_blank(end[-1]))
         end--;
-    if ((size_t)(end - value) != sizeof websocket - 1 ||
-        strncasecmp(value, websocket, sizeof websocket - 1) != 0)
-        line[0] = 'x';
+    if ((size_t)(end - value) == sizeof websocket - 1 &&
+        strncasecmp(value, websocket, sizeof websocket - 1) == 0)
+        return false;
+    line[0] = 'x';
+    return true;
 }
 
-void scr_head_prepare(char *bytes, size_t head_len)
+bool scr_head_prepare(char *bytes, size_t head_len)
 {
+    bool is_changed = false;
+
+    if (head_len < 4 || memcmp(bytes, "GET ", 4) != 0)
+        return false;
     for (char *at = bytes, *end = bytes + head_len; at < end;) {
         char *newline = memchr(at, '\n', (size_t)(end - at));
         char *stop = newline == NULL ? end : newline;
-        prepare_line(at, (size_t)(stop - at));
+        if (prepare_line(at, (size_t)(stop - at)))
+            is_changed = true;
         at = stop + 1;
     }
+    return is_changed;
 }
 
 void scr_head_offer(struct scr_offer *out, const char *list, size_t list_len)

@@ -18,9 +18,14 @@ size_t scr_head_end(const char *bytes, size_t len);
 /* Is the method one that libwebsockets answers at all? It drops the others without a word. */
 bool scr_head_has_known_method(const char *bytes, size_t len);
 
-/* Renames Sec-WebSocket-Protocol to X-Auth-Token in place, and hides every Upgrade that is not to
- * websocket (HTTP/2 in clear text), so that such a request is answered as if it were not there. */
-void scr_head_prepare(char *bytes, size_t head_len);
+/* Does the first line hold a control byte, encoded or not? libwebsockets decodes the path before it
+ * looks for the end of the line. */
+bool scr_head_has_control_bytes(const char *bytes, size_t len);
+
+/* Of a GET: renames Sec-WebSocket-Protocol to X-Auth-Token in place, and hides every Upgrade that
+ * is not to websocket (HTTP/2 in clear text), so that such a request is answered as if it were not
+ * there. True when something was changed. */
+bool scr_head_prepare(char *bytes, size_t head_len);
 
 /* What a client offers in its list of subprotocols. Pointers are borrowed from the list. */
 struct scr_offer {

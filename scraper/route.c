@@ -25,7 +25,7 @@ static const struct entry admin[] = {
     {"/healthz", SCR_ROUTE_LIVENESS},
 };
 
-/* libwebsockets has decoded the path: a slash or control byte may have been %2F or %0A. */
+/* libwebsockets has decoded the path: a slash may have been %2F. */
 static bool take_id(const char *text, size_t len, char *out)
 {
     if (len == 0 || len >= SCR_ROUTE_ID_MAX)

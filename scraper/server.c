@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "scraper/head.h"
@@ -200,17 +201,17 @@ static enum df_code open_context(struct scr_server *server, struct df_error *err
         return df_error_set(err, DF_ENOMEM, "server: libwebsockets cannot be initialised");
     info.protocols = client_protocols;
     info.options |= LWS_SERVER_OPTION_VALIDATE_UTF8;
-    info.vhost_name = "api";
-    server->api = lws_create_vhost(server->context, &info);
-    info.vhost_name = "admin";
-    server->admin = lws_create_vhost(server->context, &info);
+    info.vhost_name = "clients";
+    server->clients_host = lws_create_vhost(server->context, &info);
+    /* Another port: clients reach every virtual host of theirs by its name. */
     info.vhost_name = "loop";
+    info.port = CONTEXT_PORT_NO_LISTEN;
     info.protocols = loop_protocols;
     struct lws_vhost *loop = lws_create_vhost(server->context, &info);
     /* A second descriptor for the same epoll: libwebsockets closes what it adopted. */
     int fd = dup(scr_loop_fd(server->loop));
     lws_sock_file_fd_type adopted = {.filefd = fd};
-    if (server->api == NULL || server->admin == NULL || loop == NULL || fd < 0 ||
+    if (server->clients_host == NULL || loop == NULL || fd < 0 ||
         lws_adopt_descriptor_vhost(loop, LWS_ADOPT_RAW_FILE_DESC, adopted, "loop", NULL) == NULL)
         return df_error_set(err, DF_EUNAVAILABLE, "server: libwebsockets cannot be set up");
     return DF_OK;
@@ -227,27 +228,60 @@ static bool has_room(void *arg)
     return server->connections + waiting < (size_t)server->config->clients_max + OTHER_CONNECTIONS;
 }
 
-static void let_in(struct lws_vhost *vhost, int fd, char *bytes, size_t len, size_t head_len)
+/* Takes what is known already out of the socket. It is all there, so this cannot block. */
+static bool skip(int fd, size_t len)
 {
-    scr_head_prepare(bytes, head_len);
-    /* It closes the socket when it fails. */
-    (void)lws_adopt_socket_vhost_readbuf(vhost, fd, bytes, len);
+    char gone[4096];
+
+    while (len > 0) {
+        ssize_t n = recv(fd, gone, len < sizeof gone ? len : sizeof gone, 0);
+        if (n <= 0)
+            return false;
+        len -= (size_t)n;
+    }
+    return true;
 }
 
-static void on_api_guest(void *arg, int fd, char *bytes, size_t len, size_t head_len)
+/* An upgrade whose head has to be changed is handed over as bytes. Others are not:
+ * libwebsockets 4.1 takes such bytes for the body of a POST. Either way it closes the socket when
+ * it fails. */
+static void on_guest(void *arg, int fd, char *head, size_t head_len)
 {
-    let_in(((struct scr_server *)arg)->api, fd, bytes, len, head_len);
+    struct scr_server *server = arg;
+
+    if (!scr_head_prepare(head, head_len))
+        (void)lws_adopt_socket_vhost(server->clients_host, fd);
+    else if (skip(fd, head_len))
+        (void)lws_adopt_socket_vhost_readbuf(server->clients_host, fd, head, head_len);
+    else
+        (void)close(fd);
 }
 
-static void on_admin_guest(void *arg, int fd, char *bytes, size_t len, size_t head_len)
+/* A connection of METRICS_LISTEN is known by its mark. */
+static void on_admin_guest(void *arg, int fd, char *head, size_t head_len)
 {
-    let_in(((struct scr_server *)arg)->admin, fd, bytes, len, head_len);
+    struct scr_server *server = arg;
+    lws_adopt_desc_t adopt = {
+        .vh = server->clients_host,
+        .type = LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP,
+        .fd = {.sockfd = fd},
+        .opaque = server,
+    };
+
+    (void)head;
+    (void)head_len;
+    (void)lws_adopt_descriptor_vhost_via_info(&adopt);
+}
+
+bool scr_server_is_admin(struct lws *wsi)
+{
+    return lws_get_opaque_user_data(wsi) != NULL;
 }
 
 static enum df_code open_doors(struct scr_server *server, struct df_error *err)
 {
     const struct scr_config *config = server->config;
-    struct scr_door_guest guest = {server, has_room, on_api_guest};
+    struct scr_door_guest guest = {server, has_room, on_guest};
 
     enum df_code rc = scr_door_open(&server->api_door, server->loop, config->bind,
                                     (int)config->port, &guest, err);

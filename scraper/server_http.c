@@ -348,8 +348,8 @@ int scr_http_on_head(struct scr_server *server, struct lws *wsi, struct scr_seat
         return -1;
     seat->request = request;
     int method = lws_http_get_uri_and_method(wsi, &uri, &uri_len);
-    request->route = lws_get_vhost(wsi) == server->admin ? scr_route_find_admin(path)
-                                                         : scr_route_find(path, request->route_id);
+    request->route = scr_server_is_admin(wsi) ? scr_route_find_admin(path)
+                                              : scr_route_find(path, request->route_id);
     request->is_head = method == LWSHUMETH_HEAD;
     request->origin = scr_server_copy_header(wsi, WSI_TOKEN_ORIGIN);
     request->must_close =

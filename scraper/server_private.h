@@ -67,7 +67,7 @@ struct scr_server {
     struct scr_access *access;
     struct scr_server_handlers handlers;
     struct lws_context *context;
-    struct lws_vhost *api, *admin;
+    struct lws_vhost *clients_host;
     struct scr_door *api_door, *admin_door;
     struct scr_request *requests;
     struct scr_client *clients;
@@ -80,6 +80,8 @@ struct scr_server {
 
 /* --- server.c -------------------------------------------------------------------------------- */
 
+/* Did the connection come in by METRICS_LISTEN? */
+bool scr_server_is_admin(struct lws *wsi);
 /* The token of a request: from "Authorization: Bearer", or the subprotocol bearer.<token>. Empty
  * when there is none; *is_header tells where it came from. */
 void scr_server_read_token(struct lws *wsi, char *out, size_t out_size, bool *is_header);
