@@ -1,0 +1,260 @@
+-- What changed, as subscribers may see it: rows and filters by a privileged read, once for all; row
+-- level security by becoming each claim set in turn.
+
+-- SQL for the array of filters that row t satisfies; o.old holds the known columns of a deleted row.
+create or replace function dealflow.realtime_passed(p_table regclass, p_op text, p_filters jsonb)
+returns text
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+    filter jsonb;
+    condition jsonb;
+    one text;
+    every text;
+    parts text := '';
+    single text := '';
+begin
+    for filter in select pg_catalog.jsonb_array_elements(p_filters) loop
+        if filter ? 'column' then
+            one := dealflow.realtime_condition(p_table, filter || '{"op": "which"}');
+            if one is not null then
+                parts := parts || case p_op when 'DELETE'
+                    then pg_catalog.format(' || case when o.old ? %L then %s else ''{}'' end',
+                        filter ->> 'column', one)
+                    else ' || ' || one end;
+            end if;
+            continue;
+        end if;
+        every := null;
+        for condition in select pg_catalog.jsonb_array_elements(filter -> 'conditions') loop
+            one := coalesce(dealflow.realtime_condition(p_table, condition), 'false');
+            if p_op = 'DELETE' then
+                one := pg_catalog.format('o.old ? %L and %s', condition ->> 'column', one);
+            end if;
+            every := coalesce(every || ' and ', '') || one;
+        end loop;
+        single := single || pg_catalog.format(', case when %s then %s end', every, filter -> 'id');
+    end loop;
+    return 'array_remove(array[null::int' || single || '], null)' || parts;
+end
+$$;
+comment on function dealflow.realtime_passed(regclass, text, jsonb) is
+    'The filters of dealflow.realtime_rows() as SQL about row t';
+revoke all on function dealflow.realtime_passed(regclass, text, jsonb) from public;
+
+-- The rows that are still there, once for each role that may read their key. p_filters is a list of
+--     {"id":7,"conditions":[..]}                            one filter
+--     {"column":"user_id","ids":[8,9],"values":["a","b"]}   filters that compare one column by "eq"
+-- Of a DELETE only the key is shown, and filters ask the columns that the log kept: a condition on
+-- any other column does not hold.
+create or replace function dealflow.realtime_rows(
+    p_schema text, p_table text, p_op text, p_ids uuid[], p_keys jsonb, p_old_rows jsonb,
+    p_roles text[], p_filters jsonb
+) returns table (
+    n bigint,              -- which id or key, from 1
+    role text,
+    is_visible boolean,    -- row level security does not apply; otherwise ask realtime_visible()
+    key text,
+    shown_columns text,
+    new_record text,
+    old_record text,
+    passed integer[]       -- filters
+)
+language plpgsql stable
+security definer
+set search_path = ''
+set timezone = 'UTC'
+as $$
+declare
+    rel regclass;
+    access jsonb;
+    columns jsonb;
+    names name[];
+    key_names name[];
+    key_sql text;          -- the key of row t as JSON
+    old_sql text;          -- the same for the old row
+    join_sql text;         -- t is the row of key k
+    n_sql text := 'k.n';
+    source_sql text;
+begin
+    rel := pg_catalog.to_regclass(pg_catalog.format('%I.%I', p_schema, p_table));
+    if not dealflow.realtime_is_watched(rel) then
+        return;
+    end if;
+
+    -- One look at the catalog for all that depends on columns. Correlated, because a join with
+    -- pg_type hashes all of it.
+    select pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('name', a.attname, 'type',
+            (select ty.typname from pg_catalog.pg_type ty where ty.oid = a.atttypid)) order by a.attnum),
+        array_agg(a.attname order by a.attnum),
+        array_agg(a.attname order by a.attnum) filter (where a.attnum = any (i.indkey)),
+        string_agg(pg_catalog.format('%1$L, t.%1$I', a.attname), ', ' order by a.attnum)
+            filter (where a.attnum = any (i.indkey)),
+        string_agg(pg_catalog.format('%1$L, o.old -> %1$L', a.attname), ', ' order by a.attnum)
+            filter (where a.attnum = any (i.indkey)),
+        string_agg(pg_catalog.format('t.%1$I = k.%1$I', a.attname), ' and ')
+            filter (where a.attnum = any (i.indkey))
+    into columns, names, key_names, key_sql, old_sql, join_sql
+    from pg_catalog.pg_index i
+    join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum > 0 and not a.attisdropped
+    where i.indrelid = rel and i.indisprimary;
+
+    -- Who may read the key, and what besides. No role but those that we may become.
+    select pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('role', r.rolname,
+        'is_visible', p_op = 'DELETE' or r.rolsuper or r.rolbypassrls or not c.relrowsecurity,
+        'denied', denied.names))
+    into access
+    from pg_catalog.pg_class c
+    join pg_catalog.pg_roles r on r.rolname = any (p_roles)
+        and pg_catalog.pg_has_role(session_user, r.oid, 'member')
+        and pg_catalog.has_schema_privilege(r.oid, c.relnamespace, 'usage')
+    cross join lateral (
+        select case when not pg_catalog.has_table_privilege(r.oid, rel, 'select') then array(
+            select name from pg_catalog.unnest(names) name
+            where not pg_catalog.has_column_privilege(r.oid, rel, name, 'select')) else '{}' end as names
+    ) as denied
+    where c.oid = rel and not denied.names && key_names;
+    if access is null then
+        return;
+    end if;
+
+    if p_op = 'DELETE' then
+        n_sql := 'o.n';
+        source_sql := pg_catalog.format('jsonb_array_elements($3) with ordinality as o (old, n)'
+            ' cross join lateral jsonb_populate_record(null::%s, o.old) as t', rel);
+    elsif p_ids is not null then
+        source_sql := pg_catalog.format('unnest($1) with ordinality as k (%I, n) join %s t on %s',
+            key_names[1], rel, join_sql);
+    else
+        n_sql := 'e.n';
+        source_sql := pg_catalog.format('jsonb_array_elements($2) with ordinality as e (key, n)'
+            ' cross join lateral jsonb_populate_record(null::%1$s, %2$s) as k join %1$s t on %3$s',
+            rel, case pg_catalog.cardinality(key_names) when 1
+                then pg_catalog.format('jsonb_build_object(%L, e.key)', key_names[1]) else 'e.key' end,
+            join_sql);
+    end if;
+    if p_op <> 'DELETE' then
+        source_sql := source_sql || pg_catalog.format(
+            ' cross join lateral (select $3 -> (%s - 1)::int as old) as o', n_sql);
+    end if;
+    key_sql := case pg_catalog.cardinality(key_names) when 1
+        then pg_catalog.format('to_jsonb(t.%I)', key_names[1])
+        else 'jsonb_build_object(' || key_sql || ')' end;
+    old_sql := 'jsonb_build_object(' || old_sql || ')';
+
+    return query execute pg_catalog.format($sql$
+        select r.n, a.role, a.is_visible, r.key::text, a.shown::text,
+            (case when a.denied = '{}' then r.record else r.record - a.denied end)::text,
+            r.old::text, r.passed
+        from (
+            select %s as n, %s as key, %s as record, %s as old, %s as passed
+            from %s
+            offset 0
+        ) as r
+        cross join (
+            select *, case when a.denied = '{}' then $5 else (
+                select jsonb_agg(one order by place)
+                from jsonb_array_elements($5) with ordinality as list (one, place)
+                where one ->> 'name' <> all (a.denied)) end as shown
+            from jsonb_to_recordset($4) as a (role text, is_visible boolean, denied text[])
+            offset 0
+        ) as a
+        order by r.n$sql$,
+        n_sql, key_sql,
+        case p_op when 'DELETE' then 'null::jsonb' else 'to_jsonb(t)' end,
+        case p_op when 'INSERT' then 'null::jsonb' when 'DELETE' then old_sql
+            else 'case when o.old is null or o.old = ''null'' then ''{}'' else ' || old_sql || ' end' end,
+        case when p_filters is null then '''{}''::int[]'
+            else dealflow.realtime_passed(rel, p_op, p_filters) end,
+        source_sql)
+    using p_ids, p_keys, p_old_rows, access, columns;
+end
+$$;
+comment on function dealflow.realtime_rows(text, text, text, uuid[], jsonb, jsonb, text[], jsonb) is
+    'Changed rows as each role may read them, and the filters they pass; called by realtime/resolve.c';
+revoke all on function dealflow.realtime_rows(text, text, text, uuid[], jsonb, jsonb, text[], jsonb)
+    from public;
+grant execute on function
+    dealflow.realtime_rows(text, text, text, uuid[], jsonb, jsonb, text[], jsonb) to service_role;
+
+-- Which of the rows do these claim sets see? For each, p_keys has the rows to be asked about: a
+-- uuid[] where the primary key is one uuid, otherwise a JSON array of keys. Not "security definer",
+-- because Postgres lets no such function change the role: who calls it must be able to become the
+-- roles of the claims. An error (a role that does not exist, a policy that fails) is told for the
+-- claim set it belongs to; the others are answered.
+--
+-- One statement is prepared for each table and role and kept in the session: planning it for each
+-- claim set would cost ten times as much as running it. Its name holds its text, so that another
+-- key or type makes another one.
+create or replace function dealflow.realtime_visible(
+    p_schema text, p_table text, p_claims text[], p_keys text[]
+) returns table (claims integer, seen bigint[], error text)
+language plpgsql
+-- As PostgREST has it: policies may call functions without naming their schema.
+set search_path = public, extensions
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+    role_before constant text := pg_catalog.current_setting('role');
+    role_now text;
+    wanted jsonb;
+    statement text;
+    name text;
+begin
+    select case
+        when count(*) = 1 and min(a.atttypid) = 'pg_catalog.uuid'::regtype then pg_catalog.format(
+            '(pg_catalog.uuid[]) as select pg_catalog.array_agg(k.n) from pg_catalog.unnest($1)'
+            ' with ordinality as k (key, n) join %I.%I t on t.%I operator(pg_catalog.=) k.key',
+            p_schema, p_table, min(a.attname))
+        else pg_catalog.format(
+            '(pg_catalog.jsonb) as select pg_catalog.array_agg(e.n)'
+            ' from pg_catalog.jsonb_array_elements($1) with ordinality as e (key, n)'
+            ' cross join lateral pg_catalog.jsonb_populate_record(null::%1$I.%2$I, %3$s) as k'
+            ' join %1$I.%2$I t on %4$s', p_schema, p_table,
+            case count(*) when 1
+                then pg_catalog.format('pg_catalog.jsonb_build_object(%L, e.key)', min(a.attname))
+                else 'e.key' end,
+            string_agg(pg_catalog.format('t.%1$I = k.%1$I', a.attname), ' and '))
+        end
+    into statement
+    from pg_catalog.pg_index i
+    join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = any (i.indkey)
+    where i.indisprimary
+        and i.indrelid = pg_catalog.to_regclass(pg_catalog.format('%I.%I', p_schema, p_table));
+
+    for i in 1 .. pg_catalog.cardinality(p_claims) loop
+        claims := i;
+        seen := null;
+        error := null;
+        begin
+            wanted := p_claims[i];
+            if role_now is distinct from wanted ->> 'role' then
+                role_now := wanted ->> 'role';
+                -- The name "none" would make us the login role again.
+                if not exists (select from pg_catalog.pg_roles r where r.rolname = role_now) then
+                    raise exception 'role "%" does not exist', role_now;
+                end if;
+                perform pg_catalog.set_config('role', role_now, true);
+                name := 'dealflow_' || pg_catalog.md5(role_now || statement);
+                if not exists (select from pg_catalog.pg_prepared_statements p where p.name = name) then
+                    execute pg_catalog.format('prepare %I', name) || statement;
+                end if;
+            end if;
+            perform pg_catalog.set_config('request.jwt.claims', p_claims[i], true),
+                pg_catalog.set_config('request.jwt.claim.sub', coalesce(wanted ->> 'sub', ''), true),
+                pg_catalog.set_config('request.jwt.claim.role', role_now, true);
+            execute pg_catalog.format('execute %I (%L)', name, p_keys[i]) into seen;
+        exception when others then
+            error := sqlerrm;
+            role_now := null;
+        end;
+        return next;
+    end loop;
+    perform pg_catalog.set_config('role', role_before, true);
+end
+$$;
+comment on function dealflow.realtime_visible(text, text, text[], text[]) is
+    'The rows that each claim set sees under row level security; called by realtime/resolve.c';
+revoke all on function dealflow.realtime_visible(text, text, text[], text[]) from public;
+grant execute on function dealflow.realtime_visible(text, text, text[], text[]) to service_role;
