@@ -33,6 +33,7 @@ struct scr_delivery {
     struct scr_order_list held;    /* could not be written, in order */
     size_t held_lines, held_bytes;
     int64_t retry_ms;              /* when `held` is tried again */
+    int64_t retry_after_ms;        /* how long it waits for that */
     int64_t save_ms, chores_ms;    /* when they are due; 0: nothing to save */
     int64_t dropped_ms, buried_ms; /* of the last one, for the alarms to end; 0: none */
     int64_t used_bytes;

@@ -13,6 +13,8 @@
 
 #define SAVE_EVERY_MS 1000
 #define CHORES_EVERY_MS 60000
+#define CHORES_AGAIN_MS 500
+#define SPARE_PAGES 1024 /* free ones kept in the file for the next backlog */
 #define SLEEP_MAX_MS 60000
 #define ALARM_STAYS_MS 600000 /* of what has happened, as opposed to what is so */
 #define STOP_LOOK_MS 50
@@ -173,8 +175,9 @@ static void do_chores(struct scr_delivery *delivery, int64_t now_ms)
 {
     int64_t max_age_h = delivery->config->outbox_max_age_h;
     int64_t before_ms = df_clock_wall_ms() - max_age_h * 3600000;
-    uint64_t letters = 0, buried = scr_sender_bury_old(delivery->sender, before_ms);
     struct df_error err = {0};
+    bool is_busy = false;
+    uint64_t letters = 0, buried = scr_sender_bury_old(delivery->sender, before_ms, &is_busy);
 
     end_old_alarms(delivery, now_ms);
     if (buried > 0) {
@@ -199,7 +202,8 @@ static void do_chores(struct scr_delivery *delivery, int64_t now_ms)
                (unsigned long long)letters);
     }
     scr_outbox_usage(delivery->outbox, &delivery->used_bytes, &delivery->stats.database_bytes);
-    delivery->chores_ms = now_ms + CHORES_EVERY_MS;
+    scr_outbox_shrink(delivery->outbox, SPARE_PAGES);
+    delivery->chores_ms = now_ms + (is_busy ? CHORES_AGAIN_MS : CHORES_EVERY_MS);
 }
 
 static void do_what_is_due(struct scr_delivery *delivery, int64_t now_ms)
@@ -209,6 +213,7 @@ static void do_what_is_due(struct scr_delivery *delivery, int64_t now_ms)
     if (delivery->save_ms != 0 && now_ms >= delivery->save_ms) {
         bool is_saved = scr_sender_save(delivery->sender);
         delivery->save_ms = is_saved ? 0 : now_ms + SAVE_EVERY_MS;
+        scr_outbox_shrink(delivery->outbox, SPARE_PAGES);
         scr_sender_latency_get(delivery->sender, &delivery->stats.post_p50_ms,
                                &delivery->stats.post_p99_ms);
     }

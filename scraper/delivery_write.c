@@ -8,6 +8,9 @@
 #define HELD_MAX_LINES 10000
 #define HELD_MAX_BYTES ((size_t)16 << 20)
 #define RETRY_MS 1000
+#define BOUND_RETRY_MS 20
+#define GIVE_UP_LINES 1024 /* in one step */
+#define GIVE_UP_STEPS 20   /* at one go */
 
 static struct scr_capture_order *capture_of(struct scr_order *order)
 {
@@ -16,34 +19,67 @@ static struct scr_capture_order *capture_of(struct scr_order *order)
 
 /* --- room --------------------------------------------------------------------------------------- */
 
-/* How many lines may be written now. Delivered ones go first when there is no room, then the oldest
- * dead letters; what is owed stays. */
-static uint64_t make_room(struct scr_delivery *delivery, struct df_error *err)
+static bool is_too_big(struct scr_delivery *delivery)
+{
+    scr_outbox_usage(delivery->outbox, &delivery->used_bytes, &delivery->stats.database_bytes);
+    return delivery->used_bytes >= delivery->config->outbox_max_mb << 20;
+}
+
+/* Gives up what is not owed to anybody: delivered lines, then old dead letters. On a full disk that
+ * works only in small steps, as deleting takes room in the log until the log is written back. */
+static void relieve(struct scr_delivery *delivery)
+{
+    struct df_error err = {0};
+    uint64_t count = 1, letters = 0;
+    int limit = GIVE_UP_LINES;
+
+    scr_outbox_tidy(delivery->outbox, true);
+    if (scr_sender_is_dirty(delivery->sender))
+        (void)scr_sender_save(delivery->sender);
+    for (int step = 0; step < GIVE_UP_STEPS && count > 0 && limit > 0; step++) {
+        if (scr_outbox_give_up(delivery->outbox, limit, &count, &err) != DF_OK) {
+            limit /= 4;
+            count = 1;
+        } else if (count > 0) {
+            scr_outbox_shrink(delivery->outbox, 0);
+        }
+        scr_outbox_tidy(delivery->outbox, true);
+    }
+    if (is_too_big(delivery) &&
+        scr_outbox_drop_letters(delivery->outbox, &letters, &err) == DF_OK && letters > 0)
+        df_log(DF_LOG_ERROR, "dead_letters_dropped", "count=%llu reason=\"OUTBOX_MAX_MB reached\"",
+               (unsigned long long)letters);
+}
+
+/* How many orders may be written now; 0: err says why none. */
+static uint64_t room_for(struct scr_delivery *delivery, struct df_error *err)
 {
     uint64_t rows_max = (uint64_t)delivery->config->outbox_max_rows;
     uint64_t pending = scr_sender_pending(delivery->sender);
-    int64_t bytes_max = delivery->config->outbox_max_mb << 20;
-    uint64_t letters = 0;
 
     if (pending >= rows_max) {
-        (void)df_error_set(err, DF_EUNAVAILABLE, "outbox: OUTBOX_MAX_ROWS reached (%lld)",
-                           (long long)rows_max);
+        delivery->retry_after_ms = BOUND_RETRY_MS; /* a delivery is enough to go on */
+        (void)df_error_set(err, DF_EUNAVAILABLE, "outbox: OUTBOX_MAX_ROWS reached (%llu)",
+                           (unsigned long long)rows_max);
         return 0;
     }
-    scr_outbox_usage(delivery->outbox, &delivery->used_bytes, &delivery->stats.database_bytes);
-    if (delivery->used_bytes < bytes_max)
-        return rows_max - pending;
-    if (scr_sender_is_dirty(delivery->sender))
-        (void)scr_sender_save(delivery->sender);
-    if (scr_outbox_drop_letters(delivery->outbox, &letters, err) == DF_OK && letters > 0)
-        df_log(DF_LOG_ERROR, "dead_letters_dropped", "count=%llu reason=\"OUTBOX_MAX_MB reached\"",
-               (unsigned long long)letters);
-    scr_outbox_usage(delivery->outbox, &delivery->used_bytes, &delivery->stats.database_bytes);
-    if (delivery->used_bytes < bytes_max)
-        return rows_max - pending;
-    (void)df_error_set(err, DF_EUNAVAILABLE, "outbox: OUTBOX_MAX_MB reached (%lld)",
-                       (long long)delivery->config->outbox_max_mb);
-    return 0;
+    delivery->retry_after_ms = RETRY_MS;
+    if (!scr_outbox_reserve_make(delivery->outbox)) {
+        relieve(delivery);
+        if (!scr_outbox_reserve_make(delivery->outbox)) {
+            (void)df_error_set(err, DF_EUNAVAILABLE, "outbox: no room on the disk");
+            return 0;
+        }
+    }
+    if (is_too_big(delivery)) {
+        relieve(delivery);
+        if (is_too_big(delivery)) {
+            (void)df_error_set(err, DF_EUNAVAILABLE, "outbox: OUTBOX_MAX_MB reached (%lld)",
+                               (long long)delivery->config->outbox_max_mb);
+            return 0;
+        }
+    }
+    return rows_max - pending;
 }
 
 /* --- transactions ------------------------------------------------------------------------------- */
@@ -96,19 +132,16 @@ static void settle(struct scr_delivery *delivery, struct scr_capture_order *orde
     (void)scr_event_add(&delivery->events, SCR_EVENT_COMMITTED, capture);
 }
 
-/* Writes the first orders of the list, at most BATCH_MAX, in one transaction, and takes them. On
- * failure all stay where they are. */
+/* Writes the first orders of the list in one transaction, and takes them. On failure all stay where
+ * they are. */
 static enum df_code write_batch(struct scr_delivery *delivery, struct scr_order_list *list,
-                                struct df_error *err)
+                                uint64_t count_max, struct df_error *err)
 {
-    uint64_t room = make_room(delivery, err);
-    size_t count = 0;
-
-    if (room == 0)
-        return DF_EUNAVAILABLE;
+    uint64_t count = 0;
     enum df_code rc = scr_outbox_begin(delivery->outbox, err);
-    for (struct scr_order *order = list->first;
-         rc == DF_OK && order != NULL && count < BATCH_MAX && count < room; order = order->next) {
+
+    for (struct scr_order *order = list->first; rc == DF_OK && order != NULL && count < count_max;
+         order = order->next) {
         rc = write_one(delivery, order, err);
         count++;
     }
@@ -127,6 +160,34 @@ static enum df_code write_batch(struct scr_delivery *delivery, struct scr_order_
             settle(delivery, capture);
         else
             scr_order_free(order);
+    }
+    return DF_OK;
+}
+
+/* Writes as much of the list as the outbox takes. */
+static enum df_code write_all(struct scr_delivery *delivery, struct scr_order_list *list,
+                              struct df_error *err)
+{
+    uint64_t count_max = BATCH_MAX;
+    bool is_relieved = false;
+
+    while (list->first != NULL) {
+        uint64_t room = room_for(delivery, err);
+        if (room == 0)
+            return DF_EUNAVAILABLE;
+        enum df_code rc = write_batch(delivery, list, room < count_max ? room : count_max, err);
+        if (rc == DF_OK) {
+            if (list->first != NULL) /* a long list must not let the log outgrow the reserve */
+                scr_outbox_tidy(delivery->outbox, false);
+        } else if (!is_relieved) {
+            scr_outbox_reserve_drop(delivery->outbox); /* room_for makes it again, or holds */
+            relieve(delivery);
+            is_relieved = true;
+        } else if (count_max > 1) {
+            count_max = count_max > 4 ? count_max / 4 : 1; /* a nearly full disk may take a few */
+        } else {
+            return rc;
+        }
     }
     return DF_OK;
 }
@@ -186,16 +247,7 @@ static void complain(struct scr_delivery *delivery, const struct df_error *err, 
         df_log(DF_LOG_ERROR, "outbox_blocked", "reason=\"%s\"", err->msg);
     scr_alarm_set(&delivery->alarms, SCR_TROUBLE_OUTBOX,
                   "%.100s; lines are held in memory only", err->msg);
-    delivery->retry_ms = now_ms + RETRY_MS;
-}
-
-static enum df_code write_all(struct scr_delivery *delivery, struct scr_order_list *list,
-                              struct df_error *err)
-{
-    enum df_code rc = DF_OK;
-    while (rc == DF_OK && list->first != NULL)
-        rc = write_batch(delivery, list, err);
-    return rc;
+    delivery->retry_ms = now_ms + delivery->retry_after_ms;
 }
 
 void scr_delivery_write(struct scr_delivery *delivery, int64_t now_ms)
@@ -203,7 +255,6 @@ void scr_delivery_write(struct scr_delivery *delivery, int64_t now_ms)
     struct df_error err = {0};
 
     if (delivery->held.first != NULL && now_ms >= delivery->retry_ms) {
-        scr_outbox_tidy(delivery->outbox, true); /* an emptied log is room */
         enum df_code rc = write_all(delivery, &delivery->held, &err);
         count_held(delivery);
         if (rc != DF_OK) {

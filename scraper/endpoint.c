@@ -54,6 +54,7 @@ void scr_endpoint_failed(struct scr_endpoint *endpoint, enum scr_verdict verdict
     endpoint->is_down = true;
     endpoint->is_refusing = is_refusing;
     endpoint->status = status;
+    endpoint->failed_ms = now_ms;
     /* A share of the time it has been down: coming back late costs at most that share, and a long
      * outage is asked rarely. Over a minute that makes as many tries as doubling to 8 s would. */
     if (is_refusing)
@@ -68,12 +69,13 @@ void scr_endpoint_failed(struct scr_endpoint *endpoint, enum scr_verdict verdict
     endpoint->next_try_ms = now_ms + pause_ms;
 }
 
-bool scr_endpoint_answered(struct scr_endpoint *endpoint)
+bool scr_endpoint_answered(struct scr_endpoint *endpoint, int64_t began_ms)
 {
-    bool was_down = endpoint->is_down;
+    if (!endpoint->is_down || began_ms <= endpoint->failed_ms)
+        return false;
     endpoint->is_down = false;
     endpoint->is_refusing = false;
-    return was_down;
+    return true;
 }
 
 int64_t scr_backoff_ms(unsigned failures, int64_t first_ms, int64_t max_ms, double jitter)

@@ -21,14 +21,15 @@ enum scr_verdict scr_verdict_of(int status);
 struct scr_endpoint {
     bool is_down, is_refusing; /* refusing: down by SCR_PARK_ALL */
     int status;                /* of the last failure, 0: no answer */
-    int64_t down_since_ms, next_try_ms;
+    int64_t down_since_ms, failed_ms, next_try_ms;
 };
 
 /* A failure that is the other end's; retry_after_ms 0: it named no time. jitter: 0..1. */
 void scr_endpoint_failed(struct scr_endpoint *endpoint, enum scr_verdict verdict, int status,
                          int64_t retry_after_ms, int64_t now_ms, double jitter);
-/* An answer that shows it alive. True when it was down before. */
-bool scr_endpoint_answered(struct scr_endpoint *endpoint);
+/* An answer that shows it alive, to a post that began then: before the last failure it says nothing
+ * about now. True when it was down and is not any more. */
+bool scr_endpoint_answered(struct scr_endpoint *endpoint, int64_t began_ms);
 
 /* How long to wait before a line (or a parked session) is tried again, after so many failures of its
  * own: from first_ms, doubling, to max_ms; a fifth more or less by jitter. */

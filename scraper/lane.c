@@ -6,9 +6,9 @@
 #include <string.h>
 
 /* One at a time keeps the order. When what is owed would take longer than this that way, some fly at
- * once until it is nearly caught up. */
+ * once until it would not take long any more. */
 #define RUSH_OVER_MS 2000.0
-#define RUSH_UNTIL 4
+#define RUSH_UNTIL_MS 500.0
 
 struct scr_lane *scr_lane_new(const char *name)
 {
@@ -145,10 +145,8 @@ void scr_lane_rewind(struct scr_lane *lane, int64_t done_seq, uint64_t settled)
 
 static void judge_pace(struct scr_lane *lane, double post_ms)
 {
-    if (lane->is_rushing)
-        lane->is_rushing = lane->pending > RUSH_UNTIL;
-    else
-        lane->is_rushing = lane->pending > RUSH_UNTIL && (double)lane->pending * post_ms > RUSH_OVER_MS;
+    double owed_ms = (double)lane->pending * post_ms;
+    lane->is_rushing = owed_ms > (lane->is_rushing ? RUSH_UNTIL_MS : RUSH_OVER_MS);
 }
 
 struct scr_item *scr_lane_next(struct scr_lane *lane, unsigned per_lane_max, double post_ms,

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,7 +18,6 @@
 #define SCHEMA_VERSION 1
 #define LOCK_WAIT_MS 2000 /* a predecessor that is just ending gets that long */
 #define WAL_PAGES_MAX 1000 /* 4 MB, then it is written back */
-#define FREE_PAGES_MAX 1024
 
 #define TEXT_(x) #x
 #define TEXT(x) TEXT_(x)
@@ -227,6 +227,16 @@ static enum df_code set_up(struct scr_outbox *outbox, const char *path, struct d
     return rc;
 }
 
+static void close_file(struct scr_outbox *outbox)
+{
+    for (int i = 0; i < SCR_SQL_COUNT; i++) {
+        (void)sqlite3_finalize(outbox->stmt[i]);
+        outbox->stmt[i] = NULL;
+    }
+    (void)sqlite3_close(outbox->db);
+    outbox->db = NULL;
+}
+
 enum df_code scr_outbox_open(struct scr_outbox **out, const char *path, struct df_error *err)
 {
     *out = NULL;
@@ -234,9 +244,16 @@ enum df_code scr_outbox_open(struct scr_outbox **out, const char *path, struct d
     if (rc != DF_OK)
         return rc;
     struct scr_outbox *outbox = calloc(1, sizeof *outbox);
-    if (outbox == NULL)
+    if (outbox == NULL || asprintf(&outbox->reserve_path, "%s-reserve", path) < 0) {
+        free(outbox);
         return df_error_set(err, DF_ENOMEM, "outbox: out of memory");
+    }
     rc = set_up(outbox, path, err);
+    if (rc != DF_OK && sqlite3_errcode(outbox->db) == SQLITE_FULL) {
+        close_file(outbox); /* reading a log that a crash left may need some room */
+        scr_outbox_reserve_drop(outbox);
+        rc = set_up(outbox, path, err);
+    }
     if (rc != DF_OK) {
         scr_outbox_close(outbox);
         return rc;
@@ -249,9 +266,8 @@ void scr_outbox_close(struct scr_outbox *outbox)
 {
     if (outbox == NULL)
         return;
-    for (int i = 0; i < SCR_SQL_COUNT; i++)
-        (void)sqlite3_finalize(outbox->stmt[i]);
-    (void)sqlite3_close(outbox->db);
+    close_file(outbox);
+    free(outbox->reserve_path);
     free(outbox);
 }
 
@@ -290,17 +306,46 @@ void scr_outbox_usage(struct scr_outbox *outbox, int64_t *used_bytes, int64_t *f
 
 void scr_outbox_tidy(struct scr_outbox *outbox, bool force)
 {
-    struct df_error err = {0};
     int log_pages = 0, moved_pages = 0;
 
-    if (number_of(outbox, SCR_SQL_FREE_COUNT) > FREE_PAGES_MAX &&
-        scr_outbox_run(outbox, scr_outbox_stmt(outbox, SCR_SQL_VACUUM), &err) != DF_OK)
-        df_log(DF_LOG_WARN, "outbox_vacuum_failed", "reason=\"%s\"", err.msg);
     if (outbox->wal_pages < WAL_PAGES_MAX && !force)
         return;
-    if (sqlite3_wal_checkpoint_v2(outbox->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, &log_pages,
-                                  &moved_pages) == SQLITE_OK)
+    int rc = sqlite3_wal_checkpoint_v2(outbox->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, &log_pages,
+                                       &moved_pages);
+    if (rc == SQLITE_OK)
         outbox->wal_pages = 0;
-    else /* a full disk: what is in the WAL stays valid */
+    else if (!outbox->has_tidy_failed) /* a full disk: what is in the WAL stays valid */
         df_log(DF_LOG_WARN, "outbox_checkpoint_failed", "reason=\"%s\"", sqlite3_errmsg(outbox->db));
+    outbox->has_tidy_failed = rc != SQLITE_OK;
+}
+
+void scr_outbox_shrink(struct scr_outbox *outbox, int64_t keep_pages)
+{
+    struct df_error err = {0};
+
+    if (number_of(outbox, SCR_SQL_FREE_COUNT) > keep_pages &&
+        scr_outbox_run(outbox, scr_outbox_stmt(outbox, SCR_SQL_VACUUM), &err) != DF_OK)
+        df_log(DF_LOG_WARN, "outbox_vacuum_failed", "reason=\"%s\"", err.msg);
+}
+
+/* --- reserve ------------------------------------------------------------------------------------ */
+
+bool scr_outbox_reserve_make(struct scr_outbox *outbox)
+{
+    if (outbox->has_reserve)
+        return true;
+    int fd = open(outbox->reserve_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
+    if (fd < 0)
+        return false;
+    outbox->has_reserve = posix_fallocate(fd, 0, SCR_OUTBOX_RESERVE_BYTES) == 0;
+    (void)close(fd);
+    if (!outbox->has_reserve)
+        (void)unlink(outbox->reserve_path);
+    return outbox->has_reserve;
+}
+
+void scr_outbox_reserve_drop(struct scr_outbox *outbox)
+{
+    (void)unlink(outbox->reserve_path);
+    outbox->has_reserve = false;
 }

@@ -77,6 +77,10 @@ enum df_code scr_outbox_bury_old(struct scr_outbox *outbox, int64_t session, int
 /* Deletes settled lines but for the newest SCR_OUTBOX_TAIL, and identities but for the newest keep. */
 enum df_code scr_outbox_trim(struct scr_outbox *outbox, const struct scr_outbox_session *session,
                              int64_t identities_keep, struct df_error *err) DF_MUST_USE;
+/* Deletes settled lines of any session, tail included, oldest first and about `limit` of them, in a
+ * transaction of its own: what can be given up first. *count: how many. */
+enum df_code scr_outbox_give_up(struct scr_outbox *outbox, int limit, uint64_t *count,
+                                struct df_error *err) DF_MUST_USE;
 /* Forgets sessions that nobody watches, that owe nothing, and whose last line is older than that;
  * and dead letters that were buried before it. */
 enum df_code scr_outbox_forget(struct scr_outbox *outbox, int64_t before_ms,
@@ -106,8 +110,18 @@ enum df_code scr_outbox_tail(struct scr_outbox *outbox, const char *session,
 
 /* Bytes that rows take, and bytes of the file. */
 void scr_outbox_usage(struct scr_outbox *outbox, int64_t *used_bytes, int64_t *file_bytes);
-/* Brings the WAL back into the file when it has grown (force: in any case) and returns free pages to
- * the file system, some at a time. Between transactions. Costs two fsync: call it when idle. */
+/* Brings the WAL back into the file when it has grown (force: in any case). Between transactions. Costs
+ * two fsync when it does something: call it when idle. */
 void scr_outbox_tidy(struct scr_outbox *outbox, bool force);
+/* Returns free pages to the file system, some at a time, when there are more than keep_pages. Between
+ * transactions. */
+void scr_outbox_shrink(struct scr_outbox *outbox, int64_t keep_pages);
+
+/* A file of SCR_OUTBOX_RESERVE_BYTES beside the outbox. A full disk would otherwise stop even the
+ * deleting of delivered lines, which needs room in the log, and the log's being written back, which
+ * needs room in the file. _drop makes that room; new lines may come only when _make has it again. */
+#define SCR_OUTBOX_RESERVE_BYTES ((int64_t)8 << 20)
+bool scr_outbox_reserve_make(struct scr_outbox *outbox); /* true: it is there */
+void scr_outbox_reserve_drop(struct scr_outbox *outbox);
 
 #endif

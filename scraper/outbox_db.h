@@ -29,6 +29,8 @@ enum scr_sql {
     SCR_SQL_BURY_RANGE,
     SCR_SQL_TRIM_LINES,
     SCR_SQL_TRIM_IDENTITIES,
+    SCR_SQL_GIVE_UP,
+    SCR_SQL_SESSIONS,
     SCR_SQL_FORGETTABLE,
     SCR_SQL_FORGET_LINES,
     SCR_SQL_FORGET_IDENTITIES,
@@ -44,8 +46,11 @@ enum scr_sql {
 struct scr_outbox {
     struct sqlite3 *db;
     struct sqlite3_stmt *stmt[SCR_SQL_COUNT];
+    char *reserve_path;
     int64_t page_bytes;
     int wal_pages; /* in the WAL after the last commit */
+    bool has_reserve;
+    bool has_tidy_failed; /* and was told */
 };
 
 /* Everything the program ever says to the file, but for what opens it. */

@@ -241,6 +241,29 @@ enum df_code scr_outbox_trim(struct scr_outbox *outbox, const struct scr_outbox_
     return rc;
 }
 
+enum df_code scr_outbox_give_up(struct scr_outbox *outbox, int limit, uint64_t *count,
+                                struct df_error *err)
+{
+    sqlite3_stmt *sessions = scr_outbox_stmt(outbox, SCR_SQL_SESSIONS);
+    sqlite3_stmt *stmt = scr_outbox_stmt(outbox, SCR_SQL_GIVE_UP);
+    enum df_code rc = scr_outbox_begin(outbox, err);
+
+    *count = 0;
+    while (rc == DF_OK && *count < (uint64_t)limit && sqlite3_step(sessions) == SQLITE_ROW) {
+        (void)sqlite3_bind_int64(stmt, 1, sqlite3_column_int64(sessions, 0));
+        (void)sqlite3_bind_int64(stmt, 2, sqlite3_column_int64(sessions, 1));
+        (void)sqlite3_bind_int(stmt, 3, limit);
+        rc = scr_outbox_run(outbox, stmt, err);
+        *count += rc == DF_OK ? (uint64_t)sqlite3_changes(outbox->db) : 0;
+    }
+    (void)sqlite3_reset(sessions);
+    if (rc == DF_OK)
+        rc = scr_outbox_commit(outbox, err);
+    if (rc != DF_OK)
+        scr_outbox_rollback(outbox);
+    return rc;
+}
+
 enum df_code scr_outbox_forget(struct scr_outbox *outbox, int64_t before_ms,
                                uint64_t *letters_forgotten, struct df_error *err)
 {

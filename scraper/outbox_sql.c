@@ -89,6 +89,9 @@ const char *const scr_outbox_sql[SCR_SQL_COUNT] = {
                            " and l.seq > ?2 and l.seq < ?3 and l.is_due = 1",
     [SCR_SQL_TRIM_LINES] = "delete from line where session = ?1 and seq <= ?2",
     [SCR_SQL_TRIM_IDENTITIES] = "delete from identity where session = ?1 and seq <= ?2",
+    [SCR_SQL_GIVE_UP] = "delete from line where session = ?1 and seq <= ?2 and seq <"
+                        " (select min(seq) from line where session = ?1) + ?3",
+    [SCR_SQL_SESSIONS] = "select id, done_seq from session",
     [SCR_SQL_FORGETTABLE] = "select s.id from session s"
                             " where not exists (select 1 from watch w where w.session = s.name)"
                             " and not exists (select 1 from line l where l.session = s.id and"

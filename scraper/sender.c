@@ -149,7 +149,7 @@ enum df_code scr_sender_new(struct scr_sender **out, const struct scr_config *co
     sender->per_lane_max = (unsigned)config->delivery_per_stream;
     sender->identities_keep = config->dedup_max;
     sender->random = (uint64_t)df_clock_mono_ns();
-    sender->post_ms = 10;
+    sender->post_ms = 5;
     sender->active = calloc(sender->parallel_max, sizeof(struct scr_post *));
     enum df_code rc = sender->active != NULL
                           ? scr_endpoint_settings_init(&sender->settings, config, err)

@@ -37,8 +37,9 @@ bool scr_sender_is_idle(struct scr_sender *sender, int64_t now_ms);
 bool scr_sender_is_dirty(const struct scr_sender *sender);
 /* Writes what was settled and trims, in a transaction of its own. False: it failed, try later. */
 bool scr_sender_save(struct scr_sender *sender);
-/* Buries what was captured before that time (wall clock). Returns how many. */
-uint64_t scr_sender_bury_old(struct scr_sender *sender, int64_t before_ms);
+/* Buries what was captured before that time (wall clock). Returns how many; *is_busy: not all, as
+ * some of it is just being posted. */
+uint64_t scr_sender_bury_old(struct scr_sender *sender, int64_t before_ms, bool *is_busy);
 /* Forgets lanes that owe nothing: they are read again when needed. */
 void scr_sender_shed(struct scr_sender *sender);
 

@@ -165,6 +165,13 @@ static void recycle(struct scr_sender *sender, struct scr_post *post)
     sender->idle_count++;
 }
 
+/* A moving average; one slow post alone does not make a lane rush. */
+static void note_pace(struct scr_sender *sender, double took_ms)
+{
+    double most_ms = sender->post_ms * 4 + 1;
+    sender->post_ms += ((took_ms < most_ms ? took_ms : most_ms) - sender->post_ms) / 8;
+}
+
 void scr_sender_on_done(void *user, struct scr_transfer *transfer, int curl_result)
 {
     struct scr_sender *sender = user;
@@ -174,6 +181,7 @@ void scr_sender_on_done(void *user, struct scr_transfer *transfer, int curl_resu
     bool is_behind = post->is_behind;
     int64_t now_ms = df_clock_mono_ms(), retry_after_ms = 0;
     double took_ms = (double)(df_clock_mono_ns() - post->started_ns) / 1e6;
+    int64_t began_ms = post->started_ns / 1000000;
     int status = scr_post_status(post, curl_result, &retry_after_ms);
     enum scr_verdict verdict = scr_verdict_of(status);
 
@@ -188,14 +196,14 @@ void scr_sender_on_done(void *user, struct scr_transfer *transfer, int curl_resu
         scr_sender_tell(sender, now_ms);
         return;
     }
-    if (scr_endpoint_answered(&sender->endpoint)) {
+    if (scr_endpoint_answered(&sender->endpoint, began_ms)) {
         df_log(DF_LOG_INFO, "endpoint_back", "after_ms=%lld pending=%llu",
                (long long)(now_ms - sender->endpoint.down_since_ms),
                (unsigned long long)scr_sender_pending(sender));
         scr_sender_tell(sender, now_ms);
     }
     if (verdict == SCR_DELIVERED) {
-        sender->post_ms += (took_ms - sender->post_ms) / 8;
+        note_pace(sender, took_ms);
         on_taken(sender, lane, item, is_behind);
     } else if (verdict == SCR_DEAD) {
         on_wrong(sender, lane, item, status, now_ms);

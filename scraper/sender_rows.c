@@ -154,9 +154,12 @@ bool scr_sender_save(struct scr_sender *sender)
         rc = scr_outbox_commit(sender->outbox, &err);
     if (rc != DF_OK) {
         scr_outbox_rollback(sender->outbox);
-        df_log(DF_LOG_WARN, "outbox_write_failed", "what=settled reason=\"%s\"", err.msg);
+        if (!sender->has_save_failed)
+            df_log(DF_LOG_WARN, "outbox_write_failed", "what=settled reason=\"%s\"", err.msg);
+        sender->has_save_failed = true;
         return false;
     }
+    sender->has_save_failed = false;
     for (struct scr_lane *lane = sender->lanes; lane != NULL; lane = lane->next) {
         lane->saved_seq = lane->done_seq;
         if (lane->done_seq - lane->tidied_seq >= TRIM_EVERY)
@@ -190,12 +193,21 @@ static bool bury_some(struct scr_sender *sender, struct scr_lane *lane, int64_t 
     return true;
 }
 
-uint64_t scr_sender_bury_old(struct scr_sender *sender, int64_t before_ms)
+static bool has_old(const struct scr_lane *lane, int64_t before_ms)
+{
+    return lane->first != NULL && lane->first->captured_ms < before_ms;
+}
+
+uint64_t scr_sender_bury_old(struct scr_sender *sender, int64_t before_ms, bool *is_busy)
 {
     uint64_t total = 0;
 
+    *is_busy = false;
+    (void)scr_sender_refill(sender);
     for (struct scr_lane *lane = sender->lanes; lane != NULL; lane = lane->next) {
-        while (lane->flying == 0 && lane->first != NULL && lane->first->captured_ms < before_ms &&
+        if (has_old(lane, before_ms) && lane->flying > 0)
+            *is_busy = true;
+        while (has_old(lane, before_ms) && lane->flying == 0 &&
                bury_some(sender, lane, before_ms, &total))
             (void)scr_sender_refill(sender);
     }

@@ -19,6 +19,7 @@ struct scr_sender {
     unsigned idle_count, flying, parallel_max, per_lane_max, probes;
     int64_t identities_keep, due_ms;
     double post_ms; /* moving average */
+    bool has_save_failed; /* and was told */
     uint64_t random;
     struct scr_sender_stats stats;
     struct scr_latency latency;
