@@ -10,11 +10,10 @@
 #include "shared/clock.h"
 #include "shared/log.h"
 
-#define FACTS_BY_FRAMES_MS 30000 /* the sockets tell most of it */
-#define FACTS_MS           4000
-#define HEAP_MS            60000
-#define PAUSE_OF_OURS_MS   5000 /* a tick this late means that we were stopped, not the page */
-#define OPENING_PAUSE_MS   500
+#define FACTS_MS         30000 /* the page tells by itself when it matters */
+#define HEAP_MS          60000
+#define PAUSE_OF_OURS_MS 5000 /* a tick this late means that we were stopped, not the page */
+#define OPENING_PAUSE_MS 500
 
 const char *scr_state_name(enum scr_state state)
 {
@@ -134,8 +133,8 @@ void scr_tab_blocked(struct scr_tab *tab, const char *reason)
     scr_tab_step(tab, courteous(tab, scr_blocked_pause_ms(tab->walls++)), scr_tab_open);
     scr_tab_enter(tab, SCR_BLOCKED, "%s", why);
     /* A wall is left alone: no page stays open before it, unless a picture of it is being taken. */
-    if (tab->on_png != NULL)
-        tab->should_drop_after_png = true;
+    if (tab->shot.done != NULL)
+        tab->should_drop_after_shot = true;
     else
         scr_tab_drop_page(tab);
 }
@@ -203,11 +202,11 @@ void scr_tab_on_document(struct scr_tab *tab)
     tab->facts_due_ms = now_ms + 500;
     tab->heap_due_ms = now_ms + HEAP_MS / 6;
     tab->facts.http_status = status;
-    scr_tab_end_turn(tab);
     scr_read_begin(tab);
     (void)snprintf(reason, sizeof reason, "the site answered with status %d", status);
     if (status == 404 || status == 410) {
-        scr_tab_give_up(tab, "there is no such page (status 404 or 410)");
+        (void)snprintf(reason, sizeof reason, "there is no such page (status %d)", status);
+        scr_tab_give_up(tab, reason);
         return;
     }
     tab->is_wall = status == 401 || status == 403 || status == 429 || status == 503;
@@ -216,9 +215,9 @@ void scr_tab_on_document(struct scr_tab *tab)
         return;
     }
     start_tick(tab);
-    scr_draw_adjust(tab);
     if (!tab->is_wall && tab->facts.state != SCR_ENDED)
-        scr_tab_enter(tab, SCR_WAITING_CHAT, "%s", "");
+        scr_tab_enter(tab, SCR_WAITING_CHAT, "%s",
+                      tab->facts.state == SCR_LOADING ? "" : "the page has loaded itself anew");
 }
 
 /* --- which source ---------------------------------------------------------------------------- */
@@ -234,7 +233,8 @@ static void switch_source(struct scr_tab *tab, enum scr_source from, enum scr_so
     tab->is_awaiting_snapshot = to == SCR_SOURCE_DOCUMENT;
     tab->check = (struct scr_check){0};
     tab->check_due_ms = df_clock_mono_ms() + SCR_CHECK_EVERY_MS;
-    tab->is_check_open = false;
+    if (to == SCR_SOURCE_FRAMES)
+        tab->must_draw = false; /* when it is opened the next time */
     df_log(DF_LOG_INFO, "source_changed", "show=%s from=%s to=%s", tab->address.show_id,
            scr_source_name(from), scr_source_name(to));
     /* What a source brought while another one was listened to is dropped, not kept: the snapshot
@@ -261,7 +261,6 @@ void scr_tab_decide(struct scr_tab *tab)
     if (scr_choice_wants_poll(&tab->choice, now_ms) && !tab->is_poll_pending &&
         !scr_timer_is_set(&tab->poll))
         scr_timer_set(tab->loop, &tab->poll, 0);
-    scr_draw_adjust(tab);
 }
 
 /* --- from time to time ----------------------------------------------------------------------- */
@@ -310,8 +309,7 @@ static bool check_health(struct scr_tab *tab, int64_t now_ms)
                      on_beat);
     }
     if (now_ms >= tab->facts_due_ms && !tab->is_facts_pending) {
-        bool has_frames = tab->facts.source == SCR_SOURCE_FRAMES;
-        tab->facts_due_ms = now_ms + (has_frames ? FACTS_BY_FRAMES_MS : FACTS_MS);
+        tab->facts_due_ms = now_ms + FACTS_MS;
         scr_read_ask_facts(tab);
     }
     if (now_ms >= tab->heap_due_ms) {
@@ -321,31 +319,38 @@ static bool check_health(struct scr_tab *tab, int64_t now_ms)
     return true;
 }
 
-/* Compares frames with the document: all the time where the page is drawn, else in a short window
- * now and then, as rows may need frames to appear. */
+/* Compares frames with the document. In an undrawn page rows may be missing, which is no fault. */
 static void cross_check(struct scr_tab *tab, int64_t now_ms)
 {
-    if (tab->facts.source != SCR_SOURCE_FRAMES || tab->config->source != SCR_CHOOSE_AUTO)
-        return;
-    if (now_ms >= tab->check_due_ms && !tab->is_check_open) {
-        tab->is_check_open = true;
-        tab->check_counts_ms = now_ms + SCR_CHECK_SETTLE_MS;
-        tab->check_closes_ms =
-            now_ms + (tab->facts.is_drawn ? SCR_CHECK_EVERY_MS : SCR_CHECK_WINDOW_MS);
-        return;
-    }
-    if (!tab->is_check_open || now_ms < tab->check_closes_ms)
-        return;
-    tab->is_check_open = false;
-    tab->check_due_ms = now_ms + (tab->facts.is_drawn ? 0 : SCR_CHECK_EVERY_MS);
-    enum scr_check_verdict verdict = scr_check_judge(&tab->check);
     enum scr_state state = tab->facts.state;
+
+    if (tab->facts.source != SCR_SOURCE_FRAMES || now_ms < tab->check_due_ms)
+        return;
+    tab->check_due_ms = now_ms + SCR_CHECK_EVERY_MS;
+    enum scr_check_verdict verdict = scr_check_judge(&tab->check);
     if (verdict == SCR_CHECK_SHORT && (state == SCR_LIVE || state == SCR_QUIET)) {
         tab->is_gap = true;
         scr_tab_enter(tab, SCR_DEGRADED, "%s", "the page shows more lines than its socket brings");
     } else if (verdict == SCR_CHECK_FINE && state == SCR_DEGRADED && tab->is_gap) {
         become_live(tab);
     }
+}
+
+/* True when the page is opened anew, because it must be drawn to be read. */
+static bool redraw(struct scr_tab *tab, int64_t now_ms)
+{
+    enum scr_state state = tab->facts.state;
+
+    if ((state != SCR_WAITING_CHAT && state != SCR_LIVE && state != SCR_QUIET &&
+         state != SCR_DEGRADED) ||
+        !scr_choice_wants_drawing(&tab->choice, now_ms) ||
+        scr_window_wait_ms(&tab->navigations, now_ms) > 0)
+        return false;
+    tab->must_draw = true;
+    scr_tab_drop_page(tab);
+    scr_tab_enter(tab, SCR_OPENING, "%s", "no chat on the page's sockets: opened anew to be drawn");
+    scr_tab_open(tab);
+    return true;
 }
 
 static void reload(struct scr_tab *tab)
@@ -396,8 +401,8 @@ static void on_tick(void *arg)
         return;
     scr_tab_decide(tab);
     cross_check(tab, now_ms);
-    scr_draw_adjust(tab);
-    check_patience(tab, now_ms);
+    if (!redraw(tab, now_ms))
+        check_patience(tab, now_ms);
 }
 
 /* --- what the browser tells ------------------------------------------------------------------ */
@@ -453,6 +458,8 @@ static void on_page_event(struct scr_tab *tab, const char *method, const json_t 
     } else if (strcmp(method, "Page.domContentEventFired") == 0) {
         scr_choice_loaded(&tab->choice, df_clock_mono_ms());
         scr_read_ask_facts(tab);
+    } else if (strcmp(method, "Page.loadEventFired") == 0) {
+        scr_tab_end_turn(tab);
     } else if (strcmp(method, "Page.javascriptDialogOpening") == 0) {
         scr_tab_send(tab, "Page.handleJavaScriptDialog", json_pack("{s:b}", "accept", 0),
                      SCR_CDP_DEADLINE_MS, NULL);

@@ -67,8 +67,9 @@ void scr_tab_free(struct scr_tab *tab);
 const struct scr_tab_facts *scr_tab_facts(const struct scr_tab *tab);
 const struct scr_address *scr_tab_address(const struct scr_tab *tab);
 
-/* The PNG of the page, drawn for the purpose when it is undrawn; done once within 5 s. png is borrowed,
- * NULL on failure. At most one at a time: DF_EBUSY. */
+/* The PNG of the page, drawn for the purpose when it is undrawn; done once, within 5 s, or 20 s when an
+ * undrawn page has to wait for others that are loading. png is borrowed, NULL on failure. done may be
+ * called before this function returns. At most one at a time: DF_EBUSY. */
 typedef void scr_tab_png_fn(void *arg, const unsigned char *png, size_t png_len,
                             const struct df_error *err);
 void scr_tab_screenshot(struct scr_tab *tab, scr_tab_png_fn *done, void *arg);

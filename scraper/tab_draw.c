@@ -1,51 +1,19 @@
-/* scraper/tab_draw.c - frames on demand for undrawn pages, and pictures. A page under begin-frame
- * control draws only when told to: its sockets go on, but animation frames and resize observers
- * stand still, and lists that are drawn with them show nothing. */
+/* scraper/tab_draw.c - pictures of pages, also of those that are not drawn.
+ *
+ * A page under begin-frame control draws only when told to: its sockets go on, but animation frames
+ * and resize observers stand still. Chromium 156 has one source of such frames for all its pages: a
+ * second one while the first is under way crashes its graphics process, and one that is asked for
+ * while another page loads may never end. So nothing is drawn this way regularly (a page that must
+ * be seen is opened anew, drawn), and a picture waits for a turn among the navigations. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "scraper/tab_internal.h"
 #include "shared/clock.h"
 
-#define PUMP_MS 250
-enum { PNG_TRIES = 4 }; /* the first frames after a pause may still be without content */
-
-/* --- frames on demand ------------------------------------------------------------------------ */
-
-/* While frames of the socket are read, nobody looks at the page. */
-static bool wants_frames(const struct scr_tab *tab)
-{
-    return tab->phase == SCR_PHASE_PAGE && !tab->facts.is_drawn &&
-           (tab->facts.source != SCR_SOURCE_FRAMES || tab->is_check_open);
-}
-
-static void on_pumped(void *arg, const json_t *result, const struct df_error *err)
-{
-    struct scr_tab *tab = arg;
-
-    (void)result;
-    (void)err; /* a page that does not answer is the heartbeat's business */
-    tab->is_frame_pending = false;
-}
-
-static void on_pump(void *arg)
-{
-    struct scr_tab *tab = arg;
-
-    if (!wants_frames(tab))
-        return;
-    scr_timer_set(tab->loop, &tab->pump, PUMP_MS);
-    if (tab->is_frame_pending || tab->on_png != NULL)
-        return;
-    tab->is_frame_pending = true;
-    scr_tab_send(tab, "HeadlessExperimental.beginFrame", NULL, SCR_CDP_DEADLINE_MS, on_pumped);
-}
-
-void scr_draw_adjust(struct scr_tab *tab)
-{
-    if (wants_frames(tab) && !scr_timer_is_set(&tab->pump))
-        scr_timer_set(tab->loop, &tab->pump, 0);
-}
+#define SHOT_TURN_MS     20000 /* how long a turn is waited for */
+#define SHOT_DEADLINE_MS 5000  /* and then the picture */
+enum { TRIES = 4 };            /* the first frame lays out, the next shows; some show nothing */
 
 /* --- pictures -------------------------------------------------------------------------------- */
 
@@ -88,18 +56,25 @@ static unsigned char *decode(const char *text, size_t text_len, size_t *out_len)
     return out;
 }
 
+static void end_turn(struct scr_tab *tab)
+{
+    if (tab->shot.is_in_line)
+        scr_browser_navigation_done(tab->browser, &tab->shot);
+    tab->shot.is_in_line = false;
+}
+
 static void finish(struct scr_tab *tab, const unsigned char *png, size_t png_len,
                    const struct df_error *err)
 {
-    scr_tab_png_fn *done = tab->on_png;
-    void *arg = tab->png_arg;
+    struct scr_shot shot = tab->shot;
 
-    if (done == NULL)
+    if (shot.done == NULL)
         return;
-    tab->on_png = NULL;
-    scr_timer_cancel(tab->loop, &tab->png_deadline);
-    done(arg, png, png_len, err);
-    if (tab->should_drop_after_png)
+    end_turn(tab);
+    tab->shot.done = NULL;
+    scr_timer_cancel(tab->loop, &tab->shot.deadline);
+    shot.done(shot.arg, png, png_len, err);
+    if (tab->should_drop_after_shot)
         scr_tab_drop_page(tab);
 }
 
@@ -120,15 +95,16 @@ static void on_picture(void *arg, const json_t *result, const struct df_error *e
     const json_t *data = json_object_get(result, key);
     size_t png_len = 0;
 
-    tab->is_frame_pending = false;
-    if (tab->on_png == NULL)
+    /* A frame that never ended may still be under way: no other is asked of this page. */
+    tab->shot.is_frame_pending = !tab->facts.is_drawn && err != NULL && err->code == DF_ETIMEOUT;
+    if (tab->shot.done == NULL)
         return; /* too late */
     if (err != NULL) {
         fail(tab, err->code, err->msg);
         return;
     }
     if (json_string_length(data) == 0) {
-        if (!tab->facts.is_drawn && ++tab->png_tries < PNG_TRIES)
+        if (!tab->facts.is_drawn && ++tab->shot.tries < TRIES)
             ask(tab);
         else
             fail(tab, DF_EUPSTREAM, "the browser sent no picture");
@@ -144,54 +120,74 @@ static void on_picture(void *arg, const json_t *result, const struct df_error *e
 
 static void ask(struct scr_tab *tab)
 {
+    json_t *params = NULL;
+
     if (tab->facts.is_drawn) {
         scr_tab_send(tab, "Page.captureScreenshot", json_pack("{s:s}", "format", "png"),
-                     SCR_SHOT_DEADLINE_MS, on_picture);
+                     SHOT_DEADLINE_MS, on_picture);
         return;
     }
-    tab->is_frame_pending = true;
-    /* One frame lets the page lay out what came while it stood still, the next shows it. */
-    json_t *params =
-        tab->png_tries == 0 ? NULL : json_pack("{s:{s:s}}", "screenshot", "format", "png");
-    scr_tab_send(tab, "HeadlessExperimental.beginFrame", params, SCR_SHOT_DEADLINE_MS, on_picture);
+    tab->shot.is_frame_pending = true;
+    tab->rows_count_from_ms = df_clock_mono_ms() + SCR_LATE_ROWS_MS;
+    if (tab->shot.tries > 0)
+        params = json_pack("{s:{s:s}}", "screenshot", "format", "png");
+    scr_tab_send(tab, "HeadlessExperimental.beginFrame", params, SCR_FRAME_DEADLINE_MS, on_picture);
 }
 
-static void on_png_deadline(void *arg)
+static void on_deadline(void *arg)
 {
     fail(arg, DF_ETIMEOUT, "the page was not drawn in time");
+}
+
+static void start(struct scr_tab *tab)
+{
+    scr_timer_set(tab->loop, &tab->shot.deadline, SHOT_DEADLINE_MS);
+    ask(tab);
+}
+
+static void on_shot_turn(void *arg)
+{
+    struct scr_shot *shot = arg;
+    start(shot->tab);
 }
 
 void scr_tab_screenshot(struct scr_tab *tab, scr_tab_png_fn *done, void *arg)
 {
     struct df_error err = {0};
 
-    if (tab->on_png != NULL)
+    if (tab->shot.done != NULL)
         (void)df_error_set(&err, DF_EBUSY, "screenshot: one is being taken already");
     else if (tab->phase != SCR_PHASE_PAGE)
         (void)df_error_set(&err, DF_EUNAVAILABLE, "screenshot: no page is open now");
+    else if (tab->shot.is_frame_pending)
+        (void)df_error_set(&err, DF_EUNAVAILABLE, "screenshot: the page cannot be drawn now");
     if (err.code != DF_OK) {
         done(arg, NULL, 0, &err);
         return;
     }
-    tab->on_png = done;
-    tab->png_arg = arg;
-    tab->png_tries = 0;
-    scr_timer_set(tab->loop, &tab->png_deadline, SCR_SHOT_DEADLINE_MS);
-    ask(tab);
+    tab->shot.done = done;
+    tab->shot.arg = arg;
+    tab->shot.tries = 0;
+    if (tab->facts.is_drawn) {
+        start(tab);
+        return;
+    }
+    tab->shot.is_in_line = true;
+    scr_timer_set(tab->loop, &tab->shot.deadline, SHOT_TURN_MS);
+    scr_browser_navigation_turn(tab->browser, on_shot_turn, &tab->shot);
 }
 
 /* --- life ------------------------------------------------------------------------------------ */
 
 void scr_draw_init(struct scr_tab *tab)
 {
-    tab->pump = (struct scr_timer){.on_due = on_pump, .arg = tab};
-    tab->png_deadline = (struct scr_timer){.on_due = on_png_deadline, .arg = tab};
+    tab->shot.tab = tab;
+    tab->shot.deadline = (struct scr_timer){.on_due = on_deadline, .arg = tab};
 }
 
 void scr_draw_stop(struct scr_tab *tab, const char *reason)
 {
-    tab->should_drop_after_png = false; /* the page goes now */
+    tab->should_drop_after_shot = false; /* the page goes now */
     fail(tab, DF_EUNAVAILABLE, reason);
-    scr_timer_cancel(tab->loop, &tab->pump);
-    tab->is_frame_pending = false;
+    tab->shot.is_frame_pending = false;
 }

@@ -1,6 +1,6 @@
 /* scraper/tab_internal.h - the parts of a tab among themselves. tab.c: states and timers;
  * tab_setup.c: from a browser to a page that loads; tab_guard.c: which documents may load;
- * tab_read.c: what the page brings; tab_draw.c: frames on demand, pictures. */
+ * tab_read.c: what the page brings; tab_draw.c: pictures. */
 #ifndef SCRAPER_TAB_INTERNAL_H
 #define SCRAPER_TAB_INTERNAL_H
 
@@ -14,15 +14,16 @@
 
 #define SCR_ID_MAX_BYTES 64
 
-#define SCR_TICK_WAITING_MS  250
-#define SCR_TICK_MS          1000
-#define SCR_WAIT_CHAT_MS     30000 /* without a source this long after the document: degraded */
-#define SCR_WALL_TITLE_MS    2000  /* how long a wall's title is waited for */
-#define SCR_TURN_MAX_MS      2000  /* a slow page does not hold up the others longer */
-#define SCR_SHOT_DEADLINE_MS 5000
-#define SCR_CHECK_EVERY_MS   60000
-#define SCR_CHECK_WINDOW_MS  12000 /* of an undrawn page */
-#define SCR_CHECK_SETTLE_MS  2000  /* its beginning, in which old rows appear */
+#define SCR_TICK_WAITING_MS 250
+#define SCR_TICK_MS         1000
+#define SCR_WAIT_CHAT_MS    30000 /* without a source this long after the document: degraded */
+#define SCR_WALL_TITLE_MS   2000  /* how long a wall's title is waited for */
+#define SCR_TURN_MAX_MS     2000  /* a slow page does not hold up the others longer */
+#define SCR_CHECK_EVERY_MS  60000
+/* A frame that a stuck page owes us is waited for as long as it may take to notice that it is
+ * stuck: asking for another one meanwhile would harm all pages. */
+#define SCR_FRAME_DEADLINE_MS 30000
+#define SCR_LATE_ROWS_MS      8000 /* rows that a frame brings to light have been counted by then */
 
 enum { SCR_SOCKETS_MAX = 16 };
 
@@ -39,6 +40,17 @@ enum scr_phase {
 /* A live socket of the page. */
 struct scr_socket {
     char request_id[SCR_ID_MAX_BYTES];
+};
+
+/* A picture that is being taken. */
+struct scr_shot {
+    struct scr_tab *tab;
+    scr_tab_png_fn *done; /* NULL: none is */
+    void *arg;
+    unsigned tries;
+    bool is_in_line;       /* has, or waits for, a turn among the navigations */
+    bool is_frame_pending; /* the browser owes us an answer */
+    struct scr_timer deadline;
 };
 
 struct scr_tab {
@@ -73,7 +85,7 @@ struct scr_tab {
     bool was_joined;           /* the chat topic was joined before in this document: a gap */
     bool is_chat_from_url;     /* chat_show is the address's own show, not an adopted one */
     bool is_awaiting_snapshot; /* the document took over: additions wait for its snapshot */
-    bool is_poll_pending;
+    bool is_poll_pending;      /* the next snapshot was asked for */
     bool does_document_say_ended;
     bool has_frame_title, has_frame_host, has_frame_viewers;
     uint64_t polled_digest; /* of the last polled snapshot, to see that something changed */
@@ -89,16 +101,12 @@ struct scr_tab {
     struct scr_window recoveries, navigations;
 
     /* drawing */
-    bool is_frame_pending;
-    bool is_check_open;      /* a window of comparing frames and document */
-    int64_t check_counts_ms; /* what is counted before is left-over of the time without frames */
-    int64_t check_closes_ms;
-    scr_tab_png_fn *on_png;
-    void *png_arg;
-    unsigned png_tries;
-    bool should_drop_after_png;
+    bool must_draw;             /* from the next opening on */
+    int64_t rows_count_from_ms; /* rows that are counted before came with a frame we asked for */
+    struct scr_shot shot;
+    bool should_drop_after_shot;
 
-    struct scr_timer tick, step, turn, pump, poll, png_deadline;
+    struct scr_timer tick, step, turn, poll;
     void (*on_step)(struct scr_tab *tab);
 };
 
@@ -158,8 +166,6 @@ void scr_read_poll(struct scr_tab *tab);
 /* --- tab_draw.c --- */
 
 void scr_draw_init(struct scr_tab *tab);
-/* Frames on demand run while somebody needs them. */
-void scr_draw_adjust(struct scr_tab *tab);
 void scr_draw_stop(struct scr_tab *tab, const char *reason); /* fails a picture that is awaited */
 
 #endif

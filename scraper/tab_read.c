@@ -10,12 +10,14 @@
 
 void scr_read_begin(struct scr_tab *tab)
 {
-    scr_choice_begin(&tab->choice, (enum scr_source_choice)tab->config->source, df_clock_mono_ms());
+    scr_choice_begin(&tab->choice, (enum scr_source_choice)tab->config->source,
+                     !tab->facts.is_drawn && tab->config->draw == SCR_DRAW_AUTO, tab->must_draw,
+                     df_clock_mono_ms());
     tab->check = (struct scr_check){0};
     tab->socket_count = 0;
     tab->chat_show[0] = '\0';
     tab->was_joined = tab->is_awaiting_snapshot = tab->is_poll_pending = false;
-    tab->does_document_say_ended = tab->is_check_open = false;
+    tab->does_document_say_ended = false;
     tab->has_frame_title = tab->has_frame_host = tab->has_frame_viewers = false;
     tab->facts.source = SCR_SOURCE_NONE;
     tab->facts.strategy[0] = '\0';
@@ -211,7 +213,7 @@ static void on_frame_lines(struct scr_tab *tab, const struct scr_frame *frame)
     if (tab->facts.source != SCR_SOURCE_FRAMES)
         return; /* another source was asked for by setting */
     bool is_snapshot = frame->type == SCR_FRAME_LATEST;
-    if (tab->is_check_open && !is_snapshot && df_clock_mono_ms() >= tab->check_counts_ms)
+    if (!is_snapshot)
         tab->check.frames += frame->count;
     forward(tab, is_snapshot, frame->line, frame->count);
 }
@@ -287,6 +289,7 @@ static void on_rows(struct scr_tab *tab, const struct scr_report *report)
     bool is_snapshot = report->type == SCR_REPORT_SNAPSHOT;
 
     if (is_snapshot && tab->is_poll_pending) {
+        tab->is_poll_pending = false;
         on_polled_snapshot(tab, report);
         return;
     }
@@ -303,12 +306,10 @@ static void on_count(struct scr_tab *tab, uint64_t added)
 {
     int64_t now_ms = df_clock_mono_ms();
 
-    /* Where frames are made on demand, rows that waited for the first one say nothing. */
-    if (!tab->facts.is_drawn && (!tab->is_check_open || now_ms < tab->check_counts_ms))
-        added = 0;
+    if (now_ms < tab->rows_count_from_ms)
+        return; /* old rows of an undrawn page that came to light for a picture */
     scr_choice_rows(&tab->choice, added, now_ms);
-    if (tab->is_check_open && now_ms >= tab->check_counts_ms)
-        tab->check.rows += added;
+    tab->check.rows += added;
     scr_tab_decide(tab);
 }
 
@@ -332,6 +333,7 @@ static void take_report(struct scr_tab *tab, const json_t *payload)
                report.strategy);
         break;
     case SCR_REPORT_LOST:
+        tab->is_poll_pending = false;
         scr_choice_rows_lost(&tab->choice, df_clock_mono_ms());
         scr_tab_decide(tab);
         break;
@@ -384,11 +386,11 @@ static void on_poll_answer(void *arg, const json_t *result, const struct df_erro
 
     (void)result;
     (void)err; /* a page that does not answer is the heartbeat's business */
-    tab->is_poll_pending = false;
     if (scr_choice_wants_poll(&tab->choice, df_clock_mono_ms()))
         scr_timer_set(tab->loop, &tab->poll, tab->config->poll_interval_ms);
 }
 
+/* The snapshot comes as a report of its own, maybe after the answer: a row may be waited for. */
 void scr_read_poll(struct scr_tab *tab)
 {
     tab->is_poll_pending = scr_tab_evaluate(tab, SCR_PAGE_SNAPSHOT, on_poll_answer);

@@ -100,7 +100,6 @@ void scr_tab_drop_page(struct scr_tab *tab)
     tab->world_id = 0;
     tab->socket_count = 0;
     tab->is_wall = tab->is_beat_pending = tab->is_facts_pending = tab->is_poll_pending = false;
-    tab->is_check_open = tab->should_drop_after_png = false;
     tab->facts.source = SCR_SOURCE_NONE;
     tab->phase = SCR_PHASE_NONE;
 }
@@ -113,7 +112,6 @@ static void on_navigated(void *arg, const json_t *result, const struct df_error 
     const char *text = json_string_value(json_object_get(result, "errorText"));
     char reason[128];
 
-    scr_tab_end_turn(tab);
     if (tab->phase != SCR_PHASE_LOAD)
         return; /* the document was faster than this answer */
     if (err != NULL && err->code == DF_ETIMEOUT) {
@@ -251,14 +249,15 @@ static void on_target(void *arg, const json_t *result, const struct df_error *er
                  SCR_CDP_DEADLINE_MS, on_session, tab);
 }
 
-/* Undrawn pages cost a third of drawn ones, but rows may need frames: whoever asks for the document
- * gets a drawn page. */
+/* Undrawn pages cost a third of drawn ones, but their rows may need animation frames: where the
+ * document is read, the page is drawn. */
 static bool should_draw(const struct scr_tab *tab)
 {
     if (!scr_browser_facts(tab->browser)->can_begin_frame || tab->config->draw == SCR_DRAW_ALWAYS)
         return true;
-    return tab->config->draw == SCR_DRAW_AUTO && (tab->config->source == SCR_CHOOSE_DOCUMENT ||
-                                                  tab->config->source == SCR_CHOOSE_POLLING);
+    return tab->config->draw == SCR_DRAW_AUTO &&
+           (tab->must_draw || tab->config->source == SCR_CHOOSE_DOCUMENT ||
+            tab->config->source == SCR_CHOOSE_POLLING);
 }
 
 static void on_context(void *arg, const json_t *result, const struct df_error *err)
@@ -326,7 +325,8 @@ void scr_tab_open(struct scr_tab *tab)
     tab->phase = SCR_PHASE_BROWSER;
     tab->facts.http_status = 0;
     tab->facts.strategy[0] = '\0';
-    scr_tab_enter(tab, SCR_OPENING, "%s", "");
+    if (tab->facts.state != SCR_OPENING) /* else the reason stays */
+        scr_tab_enter(tab, SCR_OPENING, "%s", "");
     scr_browser_want(tab->browser);
     if (scr_browser_cdp(tab->browser) != NULL && scr_browser_facts(tab->browser)->is_up)
         scr_tab_on_browser_up(tab);

@@ -3,10 +3,13 @@
 
 #include <string.h>
 
-void scr_choice_begin(struct scr_choice *choice, enum scr_source_choice rule, int64_t now_ms)
+void scr_choice_begin(struct scr_choice *choice, enum scr_source_choice rule, bool is_half_blind,
+                      bool is_drawn_for_it, int64_t now_ms)
 {
     memset(choice, 0, sizeof *choice);
     choice->rule = rule;
+    choice->is_half_blind = is_half_blind;
+    choice->is_drawn_for_it = is_drawn_for_it;
     choice->rows_lost_ms = now_ms;
 }
 
@@ -51,11 +54,8 @@ void scr_choice_frame_line(struct scr_choice *choice, int64_t now_ms)
 void scr_choice_rows(struct scr_choice *choice, uint64_t added, int64_t now_ms)
 {
     choice->has_rows = true;
-    if (added == 0 || (choice->has_frame_line && now_ms - choice->frame_line_ms < SCR_ROW_LAG_MS))
-        return;
-    if (choice->rows_unexplained == 0)
-        choice->unexplained_ms = now_ms;
-    choice->rows_unexplained += added > 1000 ? 1000 : (unsigned)added;
+    if (!choice->has_frame_line || now_ms - choice->frame_line_ms >= SCR_SILENT_MS)
+        choice->rows_unexplained += added > 1000 ? 1000 : (unsigned)added;
 }
 
 void scr_choice_rows_lost(struct scr_choice *choice, int64_t now_ms)
@@ -75,13 +75,19 @@ static bool loaded_since(const struct scr_choice *choice, int64_t ms, int64_t no
     return choice->is_loaded && now_ms - choice->loaded_ms >= ms;
 }
 
+/* Long enough after the load that frames of a socket should be there? */
+static bool is_patience_over(const struct scr_choice *choice, int64_t now_ms)
+{
+    return loaded_since(choice, choice->had_socket ? SCR_NO_FRAMES_MS : SCR_NO_SOCKET_MS, now_ms);
+}
+
 static enum scr_source from_none(const struct scr_choice *choice, int64_t now_ms)
 {
-    int64_t patience_ms = choice->had_socket ? SCR_NO_FRAMES_MS : SCR_NO_SOCKET_MS;
-
     if (choice->is_joined)
         return SCR_SOURCE_FRAMES;
-    if (choice->has_rows && loaded_since(choice, patience_ms, now_ms))
+    if (choice->is_half_blind)
+        return SCR_SOURCE_NONE; /* it will be drawn, see scr_choice_wants_drawing */
+    if (choice->has_rows && (choice->is_drawn_for_it || is_patience_over(choice, now_ms)))
         return SCR_SOURCE_DOCUMENT;
     if (choice->has_polled_rows && loaded_since(choice, SCR_NO_FRAMES_MS, now_ms))
         return SCR_SOURCE_POLLING;
@@ -91,12 +97,10 @@ static enum scr_source from_none(const struct scr_choice *choice, int64_t now_ms
 static enum scr_source from_frames(const struct scr_choice *choice, int64_t now_ms)
 {
     int64_t lost_ms = choice->sockets == 0 ? now_ms - choice->socket_lost_ms : 0;
-    bool is_silent = !choice->has_frame_line || now_ms - choice->frame_line_ms >= SCR_SILENT_MS;
 
     if (choice->has_rows && lost_ms >= SCR_SOCKET_LOST_MS)
         return SCR_SOURCE_DOCUMENT;
-    if (choice->rows_unexplained >= SCR_SILENT_ROWS && is_silent &&
-        now_ms - choice->unexplained_ms >= SCR_SILENT_MS)
+    if (choice->rows_unexplained >= SCR_SILENT_ROWS)
         return SCR_SOURCE_DOCUMENT;
     return lost_ms >= SCR_SOURCE_GONE_MS ? SCR_SOURCE_NONE : SCR_SOURCE_FRAMES;
 }
@@ -127,6 +131,8 @@ static enum scr_source decide_auto(const struct scr_choice *choice, int64_t now_
 
 enum scr_source scr_choice_decide(struct scr_choice *choice, int64_t now_ms)
 {
+    enum scr_source before = choice->source;
+
     switch (choice->rule) {
     case SCR_CHOOSE_AUTO:
         choice->source = decide_auto(choice, now_ms);
@@ -147,7 +153,18 @@ enum scr_source scr_choice_decide(struct scr_choice *choice, int64_t now_ms)
         choice->source = choice->has_polled_rows ? SCR_SOURCE_POLLING : SCR_SOURCE_NONE;
         break;
     }
+    if (choice->source != before)
+        choice->decided_ms = now_ms;
     return choice->source;
+}
+
+bool scr_choice_wants_drawing(const struct scr_choice *choice, int64_t now_ms)
+{
+    if (choice->rule != SCR_CHOOSE_AUTO || !choice->is_half_blind)
+        return false;
+    if (choice->source == SCR_SOURCE_NONE)
+        return is_patience_over(choice, now_ms);
+    return choice->source != SCR_SOURCE_FRAMES && now_ms - choice->decided_ms >= SCR_STAND_IN_MS;
 }
 
 bool scr_choice_wants_poll(const struct scr_choice *choice, int64_t now_ms)
@@ -157,7 +174,7 @@ bool scr_choice_wants_poll(const struct scr_choice *choice, int64_t now_ms)
     if (choice->rule != SCR_CHOOSE_AUTO)
         return false;
     return choice->source == SCR_SOURCE_POLLING ||
-           (choice->source == SCR_SOURCE_NONE && !choice->has_rows &&
+           (choice->source == SCR_SOURCE_NONE && !choice->has_rows && !choice->is_half_blind &&
             loaded_since(choice, SCR_NO_FRAMES_MS, now_ms));
 }
 

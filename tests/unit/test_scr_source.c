@@ -72,7 +72,7 @@ static void play(enum scr_source_choice rule, const struct step *steps, size_t c
 {
     struct scr_choice choice;
 
-    scr_choice_begin(&choice, rule, 0);
+    scr_choice_begin(&choice, rule, false, false, 0);
     for (size_t i = 0; i < count; i++) {
         act(&choice, &steps[i]);
         enum scr_source got = scr_choice_decide(&choice, steps[i].at_ms);
@@ -105,15 +105,15 @@ static void rows_wait_for_the_socket_that_is_there(void **state)
 static void rows_without_any_socket_are_taken_soon(void **state)
 {
     (void)state;
-    PLAY(SCR_CHOOSE_AUTO, {50, LOADED, NONE}, {100, SNAPSHOT, NONE}, {1549, LOOK, NONE},
-         {1550, LOOK, DOCUMENT}, {100000, LOOK, DOCUMENT});
+    PLAY(SCR_CHOOSE_AUTO, {50, LOADED, NONE}, {100, SNAPSHOT, NONE}, {1049, LOOK, NONE},
+         {1050, LOOK, DOCUMENT}, {100000, LOOK, DOCUMENT});
 }
 
 static void nothing_is_decided_before_the_page_has_loaded(void **state)
 {
     (void)state;
     PLAY(SCR_CHOOSE_AUTO, {100, SNAPSHOT, NONE}, {50000, LOOK, NONE}, {50000, LOADED, NONE},
-         {51500, LOOK, DOCUMENT});
+         {51000, LOOK, DOCUMENT});
 }
 
 static void frames_take_over_with_their_first_line(void **state)
@@ -144,17 +144,20 @@ static void a_silent_socket_loses_to_rows(void **state)
 {
     (void)state;
     PLAY(SCR_CHOOSE_AUTO, {0, LOADED, NONE}, {10, OPENED, NONE}, {20, JOINED, FRAMES},
-         {30, LINE, FRAMES}, {40, ROW, FRAMES}, {3000, ROW, FRAMES}, {4000, ROW, FRAMES},
-         {5000, ROW, FRAMES}, {7999, LOOK, FRAMES}, {8000, LOOK, DOCUMENT});
+         {30, LINE, FRAMES}, {5000, ROW, FRAMES}, {7000, ROW, FRAMES}, {8030, ROW, FRAMES},
+         {9000, ROW, FRAMES}, {10000, ROW, DOCUMENT});
+    PLAY(SCR_CHOOSE_AUTO, {0, LOADED, NONE}, {10, OPENED, NONE}, {20, JOINED, FRAMES},
+         {5000, ROW, FRAMES}, {6000, ROW, FRAMES}, {7000, ROW, DOCUMENT});
 }
 
-/* A burst by frames is drawn a moment later: its rows are no proof against the socket. */
-static void rows_right_after_a_frame_are_its_own(void **state)
+/* A burst by frames is drawn a moment later, and counted later still: its rows are no proof against
+ * the socket. */
+static void rows_soon_after_a_frame_are_its_own(void **state)
 {
     (void)state;
     PLAY(SCR_CHOOSE_AUTO, {0, LOADED, NONE}, {10, OPENED, NONE}, {20, JOINED, FRAMES},
-         {1000, LINE, FRAMES}, {1100, ROW, FRAMES}, {1200, ROW, FRAMES}, {1300, ROW, FRAMES},
-         {2900, ROW, FRAMES}, {60000, LOOK, FRAMES});
+         {1000, LINE, FRAMES}, {1100, ROW, FRAMES}, {6000, ROW, FRAMES}, {7000, ROW, FRAMES},
+         {8900, ROW, FRAMES}, {60000, LOOK, FRAMES});
 }
 
 static void rows_from_before_the_join_do_not_count(void **state)
@@ -196,7 +199,7 @@ static void polling_is_the_last_resort(void **state)
     (void)state;
     PLAY(SCR_CHOOSE_AUTO, {0, LOADED, NONE}, {10000, LOOK, NONE}, {10010, POLLED, POLLING},
          {20000, ROW, DOCUMENT}, {20500, OPENED, DOCUMENT}, {21000, LINE, FRAMES});
-    scr_choice_begin(&choice, SCR_CHOOSE_AUTO, 0);
+    scr_choice_begin(&choice, SCR_CHOOSE_AUTO, false, false, 0);
     scr_choice_loaded(&choice, 0);
     assert_false(scr_choice_wants_poll(&choice, 9999));
     assert_true(scr_choice_wants_poll(&choice, 10000));
@@ -215,6 +218,53 @@ static void a_source_that_was_asked_for_stays(void **state)
          {35000, LOOK, NONE});
     PLAY(SCR_CHOOSE_POLLING, {0, LOADED, NONE}, {3, LINE, NONE}, {10, ROW, NONE},
          {20, POLLED, POLLING}, {30, ROW, POLLING});
+}
+
+static bool wants_drawing(enum scr_source_choice rule, bool is_half_blind, const struct step *steps,
+                          size_t count, int64_t now_ms)
+{
+    struct scr_choice choice;
+
+    scr_choice_begin(&choice, rule, is_half_blind, false, 0);
+    for (size_t i = 0; i < count; i++) {
+        act(&choice, &steps[i]);
+        assert_int_equal(scr_choice_decide(&choice, steps[i].at_ms), steps[i].want);
+    }
+    assert_int_equal(scr_choice_decide(&choice, now_ms), choice.source);
+    return scr_choice_wants_drawing(&choice, now_ms);
+}
+
+static void an_undrawn_page_without_frames_is_drawn(void **state)
+{
+    static const struct step no_socket[] = {{0, LOADED, NONE}, {10, SNAPSHOT, NONE}};
+    static const struct step no_join[] = {{0, LOADED, NONE}, {10, OPENED, NONE}};
+    static const struct step joined[] = {
+        {0, LOADED, NONE}, {10, OPENED, NONE}, {20, JOINED, FRAMES}};
+    static const struct step lost[] = {{0, LOADED, NONE},      {10, OPENED, NONE},
+                                       {20, JOINED, FRAMES},   {30, SNAPSHOT, FRAMES},
+                                       {1000, CLOSED, FRAMES}, {4000, LOOK, DOCUMENT}};
+
+    (void)state;
+    assert_false(wants_drawing(SCR_CHOOSE_AUTO, true, no_socket, 2, 999));
+    assert_true(wants_drawing(SCR_CHOOSE_AUTO, true, no_socket, 2, 1000));
+    assert_false(wants_drawing(SCR_CHOOSE_AUTO, true, no_join, 2, 9999));
+    assert_true(wants_drawing(SCR_CHOOSE_AUTO, true, no_join, 2, 10000));
+    assert_false(wants_drawing(SCR_CHOOSE_AUTO, true, joined, 3, 100000));
+    assert_false(wants_drawing(SCR_CHOOSE_AUTO, true, lost, 6, 4000 + SCR_STAND_IN_MS - 1));
+    assert_true(wants_drawing(SCR_CHOOSE_AUTO, true, lost, 6, 4000 + SCR_STAND_IN_MS));
+    assert_false(wants_drawing(SCR_CHOOSE_FRAMES, true, no_join, 2, 100000));
+    assert_false(wants_drawing(SCR_CHOOSE_AUTO, false, no_join, 2, 100000));
+}
+
+static void a_page_drawn_for_its_rows_is_read_at_once(void **state)
+{
+    struct scr_choice choice;
+
+    (void)state;
+    scr_choice_begin(&choice, SCR_CHOOSE_AUTO, false, true, 0);
+    assert_int_equal(scr_choice_decide(&choice, 50), SCR_SOURCE_NONE);
+    scr_choice_rows(&choice, 0, 60);
+    assert_int_equal(scr_choice_decide(&choice, 60), SCR_SOURCE_DOCUMENT);
 }
 
 static void few_lines_are_not_compared(void **state)
@@ -260,13 +310,15 @@ int main(void)
         cmocka_unit_test(a_short_loss_of_the_socket_changes_nothing),
         cmocka_unit_test(a_long_loss_hands_over_to_the_document_and_back),
         cmocka_unit_test(a_silent_socket_loses_to_rows),
-        cmocka_unit_test(rows_right_after_a_frame_are_its_own),
+        cmocka_unit_test(rows_soon_after_a_frame_are_its_own),
         cmocka_unit_test(rows_from_before_the_join_do_not_count),
         cmocka_unit_test(a_page_with_nothing_left_has_no_source),
         cmocka_unit_test(a_list_that_comes_back_is_still_the_source),
         cmocka_unit_test(a_lost_list_gives_way_to_a_quiet_socket),
         cmocka_unit_test(polling_is_the_last_resort),
         cmocka_unit_test(a_source_that_was_asked_for_stays),
+        cmocka_unit_test(an_undrawn_page_without_frames_is_drawn),
+        cmocka_unit_test(a_page_drawn_for_its_rows_is_read_at_once),
         cmocka_unit_test(few_lines_are_not_compared),
         cmocka_unit_test(a_shortage_must_be_seen_twice),
         cmocka_unit_test(a_document_that_shows_less_is_no_fault),
