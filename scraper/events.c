@@ -60,7 +60,9 @@ static void say_for(struct scr_session *session, json_t *event)
 static const char *chosen_by(const struct scr_session *session)
 {
     static const char *const names[] = {"manual", "fallback", "discovered", "manual"};
-    return session->current == NULL ? "discovered" : names[session->current->chosen_by];
+    if (session->current == NULL) /* an address means that somebody gave it */
+        return session->address.url[0] == '\0' ? "discovered" : "manual";
+    return names[session->current->chosen_by];
 }
 
 json_t *scr_events_stream(const struct scr_session *session)
