@@ -435,6 +435,7 @@ void scr_browser_free(struct scr_browser *browser, int64_t deadline_ms)
     if (browser->cdp != NULL) {
         /* The pipe's end right after the command is a second reason to go. */
         scr_cdp_send(browser->cdp, "", "Browser.close", NULL, SCR_CDP_DEADLINE_MS, NULL, NULL);
+        browser->life = ENDING; /* who is told now sends nothing more */
         scr_cdp_abandon(browser->cdp, "the program ends");
         scr_cdp_free(browser->cdp);
     }
@@ -474,8 +475,7 @@ void scr_browser_claim(struct scr_browser *browser, struct scr_browser_listener 
 
 struct scr_cdp *scr_browser_cdp(struct scr_browser *browser)
 {
-    /* Until ENDING has run, the tabs may still want to take their names off its list. */
-    return browser->life == UP || browser->life == ENDING ? browser->cdp : NULL;
+    return browser->life == UP ? browser->cdp : NULL;
 }
 
 const struct scr_browser_facts *scr_browser_facts(const struct scr_browser *browser)

@@ -488,8 +488,6 @@ void scr_cdp_free(struct scr_cdp *cdp)
 
 void scr_cdp_abandon(struct scr_cdp *cdp, const char *reason)
 {
-    if (cdp->is_closed)
-        return;
     break_pipe(cdp, reason);
     answer_all(cdp);
 }

@@ -43,8 +43,8 @@ enum df_code scr_cdp_new(struct scr_cdp **out, struct scr_loop *loop, int read_f
                          const struct scr_cdp_handlers *handlers, struct df_error *err) DF_MUST_USE;
 void scr_cdp_free(struct scr_cdp *cdp); /* waiting commands are forgotten, not answered */
 /* Ends it as if the pipe had broken, but on_closed is not called: waiting commands are answered with
- * DF_EUPSTREAM and `reason` (borrowed until _free), nothing is read or sent any more. Fine when it has
- * ended already; may be called from a callback. */
+ * DF_EUPSTREAM and `reason` (borrowed until _free), nothing is read or sent any more. When the pipe had
+ * ended already, those are answered who sent since. May be called from a callback. */
 void scr_cdp_abandon(struct scr_cdp *cdp, const char *reason);
 
 /* Sends a command; params (may be NULL) is stolen, also on failure. on_reply (may be NULL) is called

@@ -357,6 +357,10 @@ static void on_context(void *arg, const struct json_t *result, const struct df_e
         fail(discover, DF_EUPSTREAM, err != NULL ? err->msg : "no context");
         return;
     }
+    scr_cdp_send(
+        cdp, "", "Browser.setDownloadBehavior",
+        json_pack("{s:s,s:s}", "behavior", "deny", "browserContextId", discover->context_id),
+        SCR_CDP_DEADLINE_MS, NULL, NULL);
     scr_cdp_send(cdp, "", "Target.createTarget",
                  json_pack("{s:s,s:s,s:i,s:i}", "url", "about:blank", "browserContextId",
                            discover->context_id, "width", 1366, "height", 768),
