@@ -181,7 +181,8 @@ static enum df_code open_context(struct scr_server *server, struct df_error *err
     static const lws_retry_bo_t no_idle_policy = {0}; /* pings are ours, see server_ws.c */
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN_SERVER, /* doors listen */
-        .options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_NO_LWS_SYSTEM_STATES,
+        .options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_NO_LWS_SYSTEM_STATES |
+                   LWS_SERVER_OPTION_VALIDATE_UTF8,
         .user = server,
         .pt_serv_buf_size = SERVICE_BYTES,
         .max_http_header_data2 = SCR_HEAD_MAX_BYTES,
@@ -200,7 +201,6 @@ static enum df_code open_context(struct scr_server *server, struct df_error *err
     if (server->context == NULL)
         return df_error_set(err, DF_ENOMEM, "server: libwebsockets cannot be initialised");
     info.protocols = client_protocols;
-    info.options |= LWS_SERVER_OPTION_VALIDATE_UTF8;
     info.vhost_name = "clients";
     server->clients_host = lws_create_vhost(server->context, &info);
     /* Another port: clients reach every virtual host of theirs by its name. */

@@ -74,6 +74,7 @@ struct scr_server {
     size_t connections; /* that libwebsockets has */
     uint64_t next_id;
     struct scr_timer sweep, give_up;
+    int64_t swept_ms; /* the last sweep */
     struct scr_server_stats stats;
     bool is_stopping, is_done;
 };

@@ -22,6 +22,8 @@
 #define LINE_MAX_BYTES (1u << 20)
 #define PICTURE_BYTES  700000 /* more than a socket takes at once */
 
+struct later;
+
 struct probe {
     struct scr_config config;
     struct scr_access *access;
@@ -29,12 +31,14 @@ struct probe {
     struct scr_server *server;
     struct scr_watch input;
     struct df_buf line;
+    struct later *laters; /* freed at the end */
     struct scr_timer pace;
     json_int_t pace_left, pace_number, pace_bytes, pace_every_ms;
 };
 
 /* A reply that waits, as start-monitoring does. */
 struct later {
+    struct later *next;
     struct probe *probe;
     uint64_t id;
     struct scr_timer timer;
@@ -53,10 +57,9 @@ static json_t *describe(const char *what, const struct scr_caller *caller)
 
 static void on_later(void *arg)
 {
-    struct later *later = arg;
+    const struct later *later = arg;
 
     scr_server_reply(later->probe->server, later->id, 200, json_pack("{s:s}", "type", "late"));
-    free(later);
 }
 
 static void on_start(void *arg, uint64_t id, const struct scr_caller *caller,
@@ -69,7 +72,8 @@ static void on_start(void *arg, uint64_t id, const struct scr_caller *caller,
         struct later *later = calloc(1, sizeof *later);
         if (later == NULL)
             abort();
-        *later = (struct later){.probe = probe, .id = id};
+        *later = (struct later){.next = probe->laters, .probe = probe, .id = id};
+        probe->laters = later;
         later->timer = (struct scr_timer){.on_due = on_later, .arg = later};
         scr_timer_set(probe->loop, &later->timer, json_integer_value(wait_ms));
         return;
@@ -285,6 +289,11 @@ out:
         (void)fprintf(stderr, "server_probe: %s\n", err.msg);
     if (probe.loop != NULL)
         scr_timer_cancel(probe.loop, &probe.pace);
+    for (struct later *later = probe.laters, *next; later != NULL; later = next) {
+        next = later->next;
+        scr_timer_cancel(probe.loop, &later->timer);
+        free(later);
+    }
     scr_server_free(probe.server);
     scr_loop_free(probe.loop);
     scr_access_free(probe.access);

@@ -21,6 +21,7 @@ enum {
     IDLE_PING_MS = 25000,
     PONG_WAIT_MS = 5000,
     CLOSE_WAIT_MS = 2000, /* for the closing handshake */
+    LATE_MS = 2500,       /* between two sweeps, which are a second apart */
 };
 enum { CLOSE_GONE = 1001, CLOSE_TOO_BIG = 1009, CLOSE_TOKEN = 4401, CLOSE_SLOW = 4408 };
 
@@ -134,7 +135,7 @@ void scr_server_tell(struct scr_server *server, uint64_t client_id, const struct
 int scr_ws_on_writeable(struct scr_server *server, struct scr_seat *seat)
 {
     struct scr_client *client = seat->client;
-    unsigned char ping[LWS_PRE + 1];
+    unsigned char ping[LWS_PRE + 2] = {0}; /* libwebsockets sends no empty one */
 
     if (client == NULL)
         return -1;
@@ -145,7 +146,7 @@ int scr_ws_on_writeable(struct scr_server *server, struct scr_seat *seat)
     }
     if (client->wants_ping) {
         client->wants_ping = false;
-        if (lws_write(client->wsi, ping + LWS_PRE, 0, LWS_WRITE_PING) < 0)
+        if (lws_write(client->wsi, ping + LWS_PRE, 2, LWS_WRITE_PING) < 0)
             return -1;
     } else {
         struct scr_packet *frame = scr_queue_take(&client->queue);
@@ -352,7 +353,7 @@ void scr_ws_on_pong(struct scr_seat *seat)
 /* --- once a second --------------------------------------------------------------------------- */
 
 static void look_at(struct scr_server *server, struct scr_client *client, int64_t now_ms,
-                    int64_t now_s)
+                    int64_t now_s, bool is_late)
 {
     if (client->close_code != 0) {
         if (now_ms - client->close_ms >= CLOSE_WAIT_MS)
@@ -362,7 +363,7 @@ static void look_at(struct scr_server *server, struct scr_client *client, int64_
     } else if (client->is_known && client->caller.expires_at_s <= now_s) {
         close_client(server, client, CLOSE_TOKEN, "token expired");
     } else if (client->ping_ms != 0) {
-        if (now_ms - client->ping_ms >= PONG_WAIT_MS)
+        if (now_ms - client->ping_ms >= PONG_WAIT_MS && !is_late)
             close_client(server, client, CLOSE_SLOW, "too slow");
     } else if (now_ms - client->last_ping_ms >=
                (client->was_sent_to ? BUSY_PING_MS : IDLE_PING_MS)) {
@@ -376,10 +377,13 @@ static void look_at(struct scr_server *server, struct scr_client *client, int64_
 void scr_ws_sweep(struct scr_server *server)
 {
     int64_t now_ms = df_clock_mono_ms(), now_s = df_clock_wall_ms() / 1000;
+    /* We were held up ourselves: answers may lie unread, and nobody is to blame. */
+    bool is_late = server->swept_ms != 0 && now_ms - server->swept_ms >= LATE_MS;
 
+    server->swept_ms = now_ms;
     for (struct scr_client *client = server->clients, *next; client != NULL; client = next) {
         next = client->next;
-        look_at(server, client, now_ms, now_s);
+        look_at(server, client, now_ms, now_s, is_late);
     }
 }
 

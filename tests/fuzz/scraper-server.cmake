@@ -1,1 +1,2 @@
 df_fuzz_target(scr_address scr_server)
+df_fuzz_target(scr_ws_message scr_server)
