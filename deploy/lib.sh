@@ -3,7 +3,9 @@
 # shellcheck shell=sh disable=SC2034 # what it sets is used by the scripts that source it
 
 DF_USER=dealflow                     # what root drops to
-DF_SERVICES='postgres monitor nginx' # in the order they start; some may be absent
+# In the order they start, and backwards when they stop; some may be absent. The scraper delivers
+# through nginx, so it ends first and can still bring out what it holds.
+DF_SERVICES='postgres monitor nginx scraper'
 DF_UUID='^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$'
 
 # --- talking to the person ---------------------------------------------------------------------
@@ -120,7 +122,8 @@ df_find_var() {
 # Prints the value, or nothing.
 df_env_get() {
     [ -r "$DF_ENV" ] || return 0
-    sed -n "s/^$1=//p" "$DF_ENV" | tail -n 1 | sed "s/^'\(.*\)'\$/\1/"
+    # One process, for this is called often: the last such line, without its quotes.
+    sed -n "/^$1=/{ s///; s/^'\(.*\)'\$/\1/; h; }; \${ x; p; }" "$DF_ENV"
 }
 
 # Quotes only what needs it: sh, systemd and the program all read the file. The file is replaced as a
@@ -202,7 +205,17 @@ df_packages() { # group...: names from deploy/packages
         "$DF_ROOT/deploy/packages"
 }
 
-# Prints those of the given packages that are missing. A node from elsewhere is as good as Debian's.
+# What the scraper would find: the operator's own browser, Debian's shell or full browser, Chrome.
+df_have_browser() {
+    for df_browser in "${CHROME_EXECUTABLE_PATH:-}" /usr/lib/chromium/chromium-headless-shell \
+        /usr/lib/chromium/chromium /opt/google/chrome/chrome; do
+        if [ -f "$df_browser" ] && [ -x "$df_browser" ]; then return 0; fi
+    done
+    return 1
+}
+
+# Prints those of the given packages that are missing. A node from elsewhere is as good as Debian's,
+# and so is any browser that the scraper can use.
 df_missing_packages() {
     # shellcheck disable=SC2016
     df_installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' "$@" 2>/dev/null |
@@ -211,6 +224,7 @@ df_missing_packages() {
         case $df_package in
             nodejs) if command -v node >/dev/null; then continue; fi ;;
             npm) if command -v npm >/dev/null; then continue; fi ;;
+            chromium-headless-shell) if df_have_browser; then continue; fi ;;
         esac
         printf '%s\n' "$df_installed" | grep -qxF "$df_package" || echo "$df_package"
     done
@@ -301,6 +315,13 @@ df_install() {
     df_step "installing $# Debian packages (a few minutes on a fresh machine)"
     df_apt "$df_log_file" update ||
         df_warn "the package lists could not be refreshed (see $df_log_file); trying with the old ones"
+    # Ubuntu has Chromium as a snap only. Everything but the watching of streams works without.
+    if ! apt-cache show chromium-headless-shell >/dev/null 2>&1; then
+        df_warn "no package chromium-headless-shell here; the scraper needs CHROME_EXECUTABLE_PATH"
+        # shellcheck disable=SC2046
+        set -- $(printf '%s\n' "$@" | grep -vxF chromium-headless-shell)
+        [ $# -gt 0 ] || return 0
+    fi
     df_install_quietly "$df_log_file" "$@" ||
         df_fail_with_log "$df_log_file" "the packages could not be installed" \
             "see $df_log_file; is the network there, and no other apt running? Then run this again"
@@ -376,6 +397,22 @@ df_http_url() {
         *:*) df_host="[$df_host]" ;;
     esac
     echo "http://$df_host:$(df_env_get HTTP_PORT)"
+}
+
+# The scraper's own door, past nginx.
+df_scraper_url() {
+    df_host=$(df_env_get SCRAPER_BIND)
+    case $df_host in
+        '' | 0.0.0.0 | ::) df_host=127.0.0.1 ;;
+        *:*) df_host="[$df_host]" ;;
+    esac
+    echo "http://$df_host:$(df_env_get SCRAPER_PORT)"
+}
+
+# Prints the number of streams it watches, or fails.
+df_scraper_health() {
+    curl -fsS -m 3 "$(df_scraper_url)/health" | sed -n 's/.*"activeSessions" *: *\([0-9]*\).*/\1/p' |
+        grep .
 }
 
 df_is_ready() {

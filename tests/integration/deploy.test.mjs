@@ -11,11 +11,14 @@ import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import WebSocket from 'ws';
+import { FakeSite } from './lib/fakestream.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const BUILD_MS = 600_000; // a first build on a busy machine
+const SERVICES = ['postgres', 'monitor', 'nginx', 'scraper'];
 
-let dir, varDir, env, printed;
+let dir, varDir, env, printed, site;
 
 async function freePort() {
     const server = net.createServer().listen(0, '127.0.0.1');
@@ -68,6 +71,15 @@ async function post(body, token) {
     return { status: response.status, body: await response.json() };
 }
 
+/** Asks the scraper through the public door. */
+async function scraper(path, { token, body } = {}) {
+    const response = await fetch(`${field('URL')}/scraper${path}`, {
+        method: body === undefined ? 'GET' : 'POST', body: body && JSON.stringify(body),
+        headers: { 'Content-Type': 'application/json', ...(token && { Authorization: `Bearer ${token}` }) },
+    });
+    return { status: response.status, body: await response.json() };
+}
+
 const line = (message) => ({ message, username: 'tester', streamSessionId: field('session id') });
 
 async function until(what, timeoutMs, condition) {
@@ -100,7 +112,8 @@ before(async () => {
     // No setting of this shell's own may decide how the test ends.
     const { PATH, HOME, DEALFLOW_BUILD } = process.env;
     env = { PATH, HOME, DEALFLOW_VAR: varDir, HTTP_PORT: String(await freePort()),
-            POSTGRES_PORT: String(await freePort()), ...(DEALFLOW_BUILD && { DEALFLOW_BUILD }) };
+            POSTGRES_PORT: String(await freePort()), SCRAPER_PORT: String(await freePort()),
+            ...(DEALFLOW_BUILD && { DEALFLOW_BUILD }) };
     const result = await deploy('up', [], { timeoutMs: BUILD_MS });
     assert.equal(result.status, 0, `deploy/up failed:\n${result.stdout}\n${result.stderr}`);
     printed = result.stdout;
@@ -108,6 +121,7 @@ before(async () => {
 
 after(async () => {
     await deploy('down');
+    await site?.stop();
     rmSync(dir, { recursive: true, force: true });
 });
 
@@ -136,19 +150,20 @@ test('the printed curl works as pasted, and the sale is in Postgres', async () =
 });
 
 test('nothing of ours runs as root', { skip: process.getuid() !== 0 }, () => {
-    for (const service of ['postgres', 'monitor', 'nginx'])
+    for (const service of SERVICES)
         assert.notEqual(statSync(`/proc/${pidOf(service)}`).uid, 0, service);
 });
 
 test('status names each service and ends with 0', async () => {
     const text = await mustRun('status');
-    for (const service of ['postgres', 'monitor', 'nginx'])
+    for (const service of SERVICES)
         assert.match(text, new RegExp(`^${service} +up +${pidOf(service)} +\\d+ s$`, 'm'));
+    assert.match(text, new RegExp(`^scraper at http://127.0.0.1:${env.SCRAPER_PORT}, streams watched: 0$`, 'm'));
     assert.match(text, new RegExp(`^ready at ${field('URL')}$`, 'm'));
 });
 
 test('a killed program is back within about a second', async () => {
-    for (const service of ['monitor', 'nginx']) {
+    for (const service of ['monitor', 'nginx', 'scraper']) {
         const pid = pidOf(service);
         await until(`${service} to be up for a second`, 5000, () => // a younger one waits a second
             Number(execFileSync('s6-svstat', ['-o', 'updownfor', join(varDir, 'service', service)])) > 1);
@@ -157,8 +172,9 @@ test('a killed program is back within about a second', async () => {
             const now = pidOf(service); // first: workers of a killed nginx answer a moment longer
             if (now <= 0 || now === pid)
                 return false;
-            const answer = await post(line('still there?'), field('service key')).catch(() => null);
-            return answer?.status === 200;
+            const asked = service === 'scraper' ? scraper('/health')
+                : post(line('still there?'), field('service key'));
+            return (await asked.catch(() => null))?.status === 200;
         });
         assert.ok(healedMs < 2500, `${service} took ${healedMs} ms`);
     }
@@ -177,21 +193,21 @@ test('token mints what the program accepts', async () => {
 });
 
 test('a second up is quick and changes nothing that is right', async () => {
-    const before = { pids: ['postgres', 'monitor', 'nginx'].map(pidOf),
+    const before = { pids: SERVICES.map(pidOf),
                      env: readFileSync(join(varDir, 'env'), 'utf8') };
     const started = Date.now();
     const text = await mustRun('up');
     assert.ok(Date.now() - started < 30_000, `it took ${Date.now() - started} ms`);
-    assert.deepEqual(['postgres', 'monitor', 'nginx'].map(pidOf), before.pids);
+    assert.deepEqual(SERVICES.map(pidOf), before.pids);
     assert.equal(readFileSync(join(varDir, 'env'), 'utf8'), before.env);
     assert.ok(text.includes(field('session id')));
 });
 
 test('a setting in the environment is kept, and restarts only what it concerns', async () => {
-    const before = ['postgres', 'monitor', 'nginx'].map(pidOf);
+    const before = SERVICES.map(pidOf);
     await mustRun('up', [], { extra: { ANALYZER: 'off' } });
-    const now = ['postgres', 'monitor', 'nginx'].map(pidOf);
-    assert.deepEqual([now[0], now[2]], [before[0], before[2]]);
+    const now = SERVICES.map(pidOf);
+    assert.deepEqual([now[0], now[2], now[3]], [before[0], before[2], before[3]]);
     assert.notEqual(now[1], before[1]);
     assert.deepEqual((await post(line('I will take it!'), field('service key'))).body,
         { success: true, analyzed: false, message: 'Message stored (AI analysis skipped)' });
@@ -208,6 +224,67 @@ test('a port that is taken is named, with another to use', async () => {
     assert.equal(result.status, 1);
     assert.match(result.stderr, new RegExp(`port ${port} \\(HTTP_PORT\\) is used by another program`));
     assert.match(result.stderr, /Next: choose another: HTTP_PORT=\d+ deploy\/up/);
+});
+
+test('the scraper has the settings it knows, and none that lead to the database', () => {
+    const given = readFileSync(`/proc/${pidOf('scraper')}/environ`, 'utf8').split('\0').filter(Boolean);
+    const names = given.map((item) => item.slice(0, item.indexOf('=')));
+    for (const name of ['SUPABASE_URL', 'SUPABASE_SERVICE_ROLE_KEY', 'JWT_SECRET', 'OUTBOX_PATH'])
+        assert.ok(names.includes(name), `${name} is missing`);
+    assert.ok(given.includes(`PORT=${env.SCRAPER_PORT}`) && given.includes('BIND=127.0.0.1') &&
+              given.includes('API_AUTH=required'), names.join(' '));
+    const allowed = execFileSync(join(varDir, 'app', 'bin', 'dealflow-scraper'), ['--print-settings'],
+                                 { encoding: 'utf8' }).match(/^#[A-Z0-9_]+(?==)/gm).map((name) => name.slice(1));
+    const own = ['PATH', 'HOME', 'LANG', 'PWD', 'SHLVL', 'OLDPWD', '_'];
+    assert.deepEqual(names.filter((name) => !allowed.includes(name) && !own.includes(name)), []);
+    assert.equal(statSync(join(varDir, 'scraper')).mode & 0o777, 0o700);
+});
+
+test('the scraper wants a token at the public door, and the anon key is none', async () => {
+    assert.equal((await scraper('/health')).body.service, 'DealFlow Real-Time Monitor');
+    assert.equal((await scraper('/api/streams')).status, 401);
+    assert.equal((await scraper('/api/streams', { token: field('anon key') })).status, 401);
+    assert.deepEqual((await scraper('/api/streams', { token: field('service key') })).body, { streams: [] });
+    assert.equal((await scraper('/metrics')).status, 404);
+    const start = printed.match(/curl -X POST (\S+\/scraper\/api\/start-monitoring) [\s\S]*?-d '(.*)'$/m);
+    assert.equal(start?.[1], `${field('URL')}/scraper/api/start-monitoring`);
+    assert.equal(JSON.parse(start[2]).sessionId, field('session id'));
+});
+
+test("a watched stream's chat is in Postgres and at a WebSocket client of the door", async () => {
+    site = await FakeSite.start();
+    const before = SERVICES.map(pidOf);
+    await mustRun('up', [], { extra: site.settings });
+    assert.deepEqual(SERVICES.map(pidOf).slice(0, 3), before.slice(0, 3));
+    assert.notEqual(pidOf('scraper'), before[3]);
+
+    const token = field('service key');
+    const client = new WebSocket(`${field('URL').replace('http', 'ws')}/scraper`, ['dealflow', `bearer.${token}`]);
+    const events = [];
+    client.on('message', (text) => events.push(JSON.parse(text)));
+    await until('the greeting', 5000, () => events.some((event) => event.type === 'hello'));
+    const started = await scraper('/api/start-monitoring',
+        { token, body: { url: site.live('show'), sessionId: field('session id') } });
+    assert.equal(started.status, 200, JSON.stringify(started.body));
+    await site.control({ id: 'show', say: [{ user: 'buyer.one', text: 'I will take it!' },
+                                           { user: 'buyer.one', text: 'I will take it!' }] });
+    const stored = () => sql("select count(*) from chat_messages where username = 'buyer.one'");
+    await until('both lines in Postgres', 15_000, () => stored() === '2');
+    await until('both lines at the client', 5000, () => events.filter((event) =>
+        event.type === 'new_message' && event.message.username === 'buyer.one').length === 2);
+    assert.ok(events.some((event) => event.type === 'buyer_detected'));
+    client.close();
+    assert.match(await mustRun('status'), /streams watched: 1$/m);
+});
+
+test('API_AUTH=off keeps the scraper out of the public door', async () => {
+    assert.match(await mustRun('up', [], { extra: { API_AUTH: 'off' } }),
+                 new RegExp(`curl -X POST http://127.0.0.1:${env.SCRAPER_PORT}/api/start-monitoring`));
+    assert.equal((await scraper('/api/streams')).status, 404);
+    const direct = await fetch(`http://127.0.0.1:${env.SCRAPER_PORT}/api/streams`);
+    assert.equal(direct.status, 200);
+    await mustRun('up', [], { extra: { API_AUTH: 'required' } });
+    assert.equal((await scraper('/api/streams')).status, 401);
 });
 
 test('the demo stores its lines, prints verdicts and ends with a summary', async () => {
@@ -239,7 +316,7 @@ test('Ctrl-C ends the demo cleanly', async () => {
 
 test('no log holds a key or a chat line', () => {
     let bytes = 0;
-    for (const service of ['postgres', 'monitor', 'nginx']) {
+    for (const service of SERVICES) {
         const text = readFileSync(join(varDir, 'log', service, 'current'), 'utf8');
         bytes += text.length;
         for (const secret of [setting('JWT_SECRET'), field('anon key'), field('service key'),
@@ -249,7 +326,7 @@ test('no log holds a key or a chat line', () => {
     assert.ok(bytes > 200, 'there were hardly any logs to look at');
 });
 
-test('down leaves no process and keeps the data; up goes on from there', async () => {
+test('down leaves no process and keeps the data; up goes on from there, watched streams too', async () => {
     const session = field('session id');
     const count = sql('select count(*) from chat_messages');
     assert.match(await mustRun('down'), /Stopped\./);
@@ -258,6 +335,11 @@ test('down leaves no process and keeps the data; up goes on from there', async (
     assert.match(await mustRun('down'), /Nothing was running/);
     printed = await mustRun('up');
     assert.equal(field('session id'), session);
-    assert.equal(sql('select count(*) from chat_messages'), count);
+    assert.ok(Number(sql('select count(*) from chat_messages')) >= Number(count));
     assert.ok(existsSync(join(varDir, 'postgres', 'PG_VERSION')));
+    await until('the page to be open again', 20_000, async () => (await site.streamStats('show')).clients === 1);
+    await site.control({ id: 'show', say: [{ user: 'buyer.two', text: 'mine' }] });
+    await until('its chat in Postgres', 15_000,
+                () => sql("select count(*) from chat_messages where username = 'buyer.two'") === '1');
+    assert.equal(sql("select count(*) from chat_messages where username = 'buyer.one'"), '2');
 });
