@@ -7,6 +7,7 @@ const STABLE_MS = 50;  // and its text is taken when it has not changed for that
 const SETTLE_MS = 1000; // after a list appears it is reported as a whole: history tells what is new
 const UNSURE_MS = 300;
 const TICK_MS = 1000, COUNT_MS = 5000;
+const SEARCH_SHARE = 10; // after a search, the page has this many times as long for itself
 const ROWS_MAX = 1000;
 const ROWS_BYTES_MAX = 200000, SNAPSHOT_BYTES_MAX = 240000;
 const WATCH = { childList: true, characterData: true, subtree: true };
@@ -112,8 +113,8 @@ const refresh = (element, cell) => {
   }
   if (cell.sig !== null) return newCell(element, line, cell);
   fillCell(cell, line);
-  cell.filledAt = now();
-  if (cell.isMissed) list.late.push(cell);
+  cell.filledAt = list.filledAt = now();
+  if (cell.isMissed && now() > list.settleUntil) list.late.push(cell); // else the next snapshot has it
   return cell;
 };
 
@@ -143,11 +144,14 @@ const readCells = (isAll) => {
   return list.turn < 0 ? cells.reverse() : cells;
 };
 
-// An empty row may fill up; one that just has may not be complete.
-const isPending = (cell) => {
-  const age = now() - cell.born;
-  return age < LATE_MS && (cell.sig === null || (cell.filledAt > 0 && now() - cell.filledAt < STABLE_MS));
+// How long a row must be waited for: an empty one may fill up, one that just has may not be complete.
+const waitFor = (cell) => {
+  const left = cell.born + LATE_MS - now();
+  if (cell.sig === null) return Math.max(0, left);
+  return cell.filledAt > 0 ? Math.max(0, Math.min(left, cell.filledAt + STABLE_MS - now())) : 0;
 };
+
+const isFilling = (cells) => cells.some((cell) => cell.sig === null && (cell.name !== '' || waitFor(cell) > 0));
 
 // --- emitting
 
@@ -163,12 +167,12 @@ const noteTold = (cells) => {
 // announcement.
 const isTellable = (cell) => cell.sig !== null || cell.line.isNameless;
 
-const wake = () => {
-  if (list.timer) return;
+const wake = (delayMs) => {
+  clearTimeout(list.timer);
   list.timer = later(() => {
     list.timer = 0;
     if (!relocateIfGone()) advance();
-  }, STABLE_MS);
+  }, delayMs + 1); // timers may be early by a fraction
 };
 
 const emit = (cells) => {
@@ -180,45 +184,48 @@ const emit = (cells) => {
 
 const flush = () => {
   const ready = [];
-  while (list.queue.length > 0 && !isPending(list.queue[0])) {
+  while (list.queue.length > 0 && waitFor(list.queue[0]) === 0) {
     const cell = list.queue.shift();
     cell.isMissed = !isReadable(cell); // it may get its text, or its name, after all
     if (isTellable(cell)) ready.push(cell);
   }
-  if (list.queue.length > 0) wake();
+  if (list.queue.length > 0) wake(waitFor(list.queue[0]));
   emit(ready);
 };
 
-const takeAll = (cells) => {
+const tellAll = (cells) => {
   for (const cell of cells) {
     cell.isTaken = true;
     cell.isMissed = !isReadable(cell);
   }
-};
-
-// Sends the whole list as soon as it can be read; true when done.
-const settle = () => {
-  const { cells } = list;
-  if (cells.some(isPending)) return false;
-  const isTurnKnown = list.turn !== 0 || list.identity.index || cells.filter(isReadable).length < 2;
-  if (!isTurnKnown && now() < list.turnUntil) return false;
-  takeAll(cells);
-  list.queue = [];
-  list.isSnapshotDue = false;
   const told = cells.filter(isTellable);
   remembered.length = 0;
   noteTold(told.filter(isReadable));
   if (mode === 'report' || list.isAsked) tellSnapshot(told);
+};
+
+// Sends the whole list as soon as it can be read.
+const settle = () => {
+  const { cells } = list;
+  if (list.turn === 0 && learnTurn(Math.max(0, turnByStyle(list.container)) || turnByMemory(cells))) cells.reverse();
+  const isTurnKnown = list.turn !== 0 || list.identity.index || cells.filter(isReadable).length < 2;
+  // As long as rows fill up one by one, the others are likely to follow.
+  const fillUntil = isFilling(cells) ? Math.min(list.filledAt + LATE_MS, list.settleUntil) : 0;
+  const waits = [...cells.map(waitFor), fillUntil - now(), list.holdUntil - now(), isTurnKnown ? 0 : list.turnUntil - now()];
+  const wait = Math.max(0, ...waits);
+  if (wait > 0) {
+    wake(wait);
+    return;
+  }
+  list.queue = [];
+  list.isSnapshotDue = false;
+  tellAll(cells);
   list.isAsked = false;
-  return true;
 };
 
 const advance = () => {
-  if (list.isSnapshotDue) {
-    if (!settle()) wake();
-  } else {
-    flush();
-  }
+  if (list.isSnapshotDue) settle();
+  else flush();
 };
 
 // --- following the list
@@ -245,18 +252,28 @@ const begin = (cells) => {
   if (list.turn < 0) cells.reverse();
 };
 
+const take = (cell) => Object.assign(cell, { isTaken: true });
+
+// Another message that says the same in the same element.
+const replaceCell = (cells, cell) => {
+  const other = { ...cell };
+  cells[cells.indexOf(cell)] = other;
+  list.byElement.set(cell.element, other);
+  return other;
+};
+
 const takeFresh = (before, cells) => {
-  const { fresh, isUnsure } = compare(before, cells);
+  const { fresh, isUnsure, isByText } = compare(before, cells);
   if (isUnsure) {
     list.settleUntil = now() + UNSURE_MS;
+    list.holdUntil = now() + STABLE_MS; // half of the rows may not have been rewritten yet
     list.isSnapshotDue = true;
-    wake(); // not at once: half of the rows may not have been rewritten yet
     return;
   }
-  const more = fresh.filter((cell) => !cell.isTaken);
-  for (const cell of more) cell.isTaken = true;
-  list.queue.push(...more);
-  flush();
+  for (const cell of fresh) {
+    if (!cell.isTaken) list.queue.push(take(cell));
+    else if (isByText && isReadable(cell)) list.queue.push(take(replaceCell(cells, cell)));
+  }
 };
 
 // Reads the list and acts on what has changed.
@@ -274,25 +291,35 @@ const look = (isAll) => {
   if (hadRows && !isSettling && !list.isSnapshotDue) {
     takeFresh(before, cells);
   } else {
-    if (hadRows && list.turn === 0) compare(before, cells); // only to learn the direction
+    const isTold = !list.isSnapshotDue;
     list.isSnapshotDue = true;
+    if (hadRows && list.turn === 0 && !isFilling(cells)) {
+      compare(before, cells); // only to learn the direction
+      // Rows may have gone while it was not known: now they can be told in their order.
+      if (list.turn !== 0 && !isTold) tellAll(list.turn < 0 ? before.toReversed() : before);
+    }
   }
   learnIdentity(list.identity, list.cells);
-  if (list.isSnapshotDue && list.timer === 0) advance();
+  advance();
 };
 
-const update = (isAll = false) => {
+// With few rows it is not sure yet which element is the list and which is a row; nor is it while the
+// page is being put together.
+const isInDoubt = () => list.cells.filter(isReadable).length < 2 || (now() < list.settleUntil && now() > list.doubtAt);
+
+const update = () => {
   if (relocateIfGone()) return;
-  // With few rows it is not sure yet which element is the list and which is a row.
-  if (now() < list.settleUntil || list.cells.filter(isReadable).length < 2) {
+  if (isInDoubt()) {
+    const from = now();
     const better = findList(collectRoots());
     if (better && better.said > 0 && better.container !== list.container) {
       unmount();
       mount(better);
       return;
     }
+    list.doubtAt = now() + (now() - from) * SEARCH_SHARE;
   }
-  look(isAll);
+  look(false);
 };
 
 const onListChange = guard((records) => {
@@ -344,7 +371,7 @@ const watchChain = () => {
 const mount = ({ container, strategy }) => {
   list = {
     container, strategy, cells: [], queue: [], late: [], dirty: new Set(), byElement: new WeakMap(), shadows: new WeakSet(),
-    learning: newLearning(), identity: newIdentity(), timer: 0, settleUntil: 0, turnUntil: 0, turn: 0, isPlaced: false,
+    learning: newLearning(), identity: newIdentity(), timer: 0, filledAt: 0, doubtAt: 0, settleUntil: 0, holdUntil: 0, turnUntil: 0, turn: 0, isPlaced: false,
     isSnapshotDue: false, isAsked: false,
     observer: new MutationObserver(onListChange),
     chain: new MutationObserver(guard(() => relocateIfGone() || watchChain())),
@@ -368,7 +395,7 @@ const relocateIfGone = () => {
     mount(found);
   } else {
     tell({ t: 'lost' });
-    startSearch();
+    watchRoots(collectRoots());
   }
   return true;
 };
@@ -379,8 +406,8 @@ const searchObserver = new MutationObserver(guard((records) => {
 }));
 const searched = new Set(); // roots that are watched
 
-const startSearch = () => {
-  for (const root of collectRoots()) {
+const watchRoots = (roots) => {
+  for (const root of roots) {
     if (!searched.has(root)) searchObserver.observe(root, WATCH);
     searched.add(root);
   }
@@ -392,7 +419,6 @@ const stopSearch = () => {
   activity.clear();
 };
 
-// Looks for the list, but leaves the page nine tenths of the time.
 const search = () => {
   if (searchTimer || list) return;
   const wait = searchAt - now();
@@ -404,9 +430,11 @@ const search = () => {
     return;
   }
   const from = now();
-  const found = findList(collectRoots());
-  searchAt = now() + Math.max(20, (now() - from) * 10);
+  const roots = collectRoots();
+  const found = findList(roots);
+  searchAt = now() + Math.max(20, (now() - from) * SEARCH_SHARE);
   if (found) mount(found);
+  else watchRoots(roots); // there may be new ones
 };
 
 // --- the clock
@@ -429,8 +457,7 @@ const tellCount = () => {
 const tick = () => {
   if (list) relocateIfGone();
   if (!list) {
-    startSearch(); // shadow roots cannot be watched for
-    search();
+    search(); // nobody tells of a new shadow root
   } else if (!list.cells.some(isReadable)) {
     update();
   }
@@ -468,6 +495,6 @@ if (window === window.top) {
     facts: guard(() => JSON.stringify(readFacts(list?.container ?? null))),
     faults,
   };
-  startSearch();
+  watchRoots([document]);
   setInterval(guard(tick), TICK_MS);
 }

@@ -63,8 +63,9 @@ const learnIdentity = (identity, cells) => {
   }
 };
 
-// --- the comparison. Results: {fresh} are new cells in order; isUnsure says that the lists have too
-// little in common to tell, and that somebody with a longer memory should look at all of it.
+// --- the comparison. Results: {fresh} are new cells in order; isByText says that elements meant
+// nothing, a new message may stand in the same one as an equal message before; isUnsure that the lists
+// have too little in common to tell, and that somebody with a longer memory should look at all of it.
 
 const byIndex = (identity, cells) => {
   const fresh = cells.filter((cell) => cell.index !== null && cell.index > identity.maxIndex);
@@ -91,7 +92,7 @@ const byText = (before, cells) => {
   const least = Math.min(before.length, now.length);
   const isSure = length >= 3 || (length > 0 && length * 2 >= least);
   const known = new Set(now.slice(0, length));
-  return { fresh: cells.filter((cell) => !known.has(cell)), isUnsure: !isSure, length };
+  return { fresh: cells.filter((cell) => !known.has(cell)), isUnsure: !isSure, isByText: true, length };
 };
 
 // A few rows of many were rewritten where they stand: a ring of rows that is ordered by its style, or
