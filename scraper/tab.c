@@ -179,7 +179,7 @@ void scr_tab_on_ended(struct scr_tab *tab, bool is_ended)
                      state == SCR_DEGRADED)) {
         scr_tab_enter(tab, SCR_ENDED, "%s", "the show has ended");
     } else if (!is_ended && state == SCR_ENDED && tab->phase == SCR_PHASE_PAGE) {
-        tab->document_ms = df_clock_mono_ms(); /* the patience of a new page */
+        tab->waiting_since_ms = df_clock_mono_ms();
         scr_tab_enter(tab, SCR_WAITING_CHAT, "%s", "the show goes on");
         scr_tab_decide(tab);
     }
@@ -199,6 +199,9 @@ void scr_tab_on_document(struct scr_tab *tab)
 
     tab->phase = SCR_PHASE_PAGE;
     tab->document_ms = tab->last_sign_ms = tab->ticked_ms = now_ms;
+    if (!tab->is_redrawn)
+        tab->waiting_since_ms = now_ms;
+    tab->is_redrawn = false;
     tab->facts_due_ms = now_ms + 500;
     tab->heap_due_ms = now_ms + HEAP_MS / 6;
     tab->facts.http_status = status;
@@ -347,6 +350,7 @@ static bool redraw(struct scr_tab *tab, int64_t now_ms)
         scr_window_wait_ms(&tab->navigations, now_ms) > 0)
         return false;
     tab->must_draw = true;
+    tab->is_redrawn = state == SCR_WAITING_CHAT;
     scr_tab_drop_page(tab);
     scr_tab_enter(tab, SCR_OPENING, "%s", "no chat on the page's sockets: opened anew to be drawn");
     scr_tab_open(tab);
@@ -364,7 +368,7 @@ static void check_patience(struct scr_tab *tab, int64_t now_ms)
 {
     switch (tab->facts.state) {
     case SCR_WAITING_CHAT:
-        if (now_ms - tab->document_ms >= SCR_WAIT_CHAT_MS)
+        if (now_ms - tab->waiting_since_ms >= SCR_WAIT_CHAT_MS)
             degrade(tab, "no chat was found on the page within 30 s");
         break;
     case SCR_LIVE:

@@ -22,7 +22,7 @@ enum scr_state {
     SCR_BLOCKED,
     SCR_ENDED,
     SCR_RECOVERING,
-    SCR_CLOSED,
+    SCR_CLOSED, /* never a tab's own: its owner's word for one that it has freed */
     SCR_FAILED, /* gave up: 3 failed openings, or 6 recoveries in 10 minutes */
 };
 const char *scr_state_name(enum scr_state state); /* "opening", "waiting_chat", ... */

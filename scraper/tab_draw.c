@@ -8,53 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "scraper/tab_foreign.h"
 #include "scraper/tab_internal.h"
 #include "shared/clock.h"
 
 #define SHOT_TURN_MS     20000 /* how long a turn is waited for */
 #define SHOT_DEADLINE_MS 5000  /* and then the picture */
 enum { TRIES = 4 };            /* the first frame lays out, the next shows; some show nothing */
-
-/* --- pictures -------------------------------------------------------------------------------- */
-
-static int sextet(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    if (c == '+')
-        return 62;
-    return c == '/' ? 63 : -1;
-}
-
-/* Base64 as the protocol sends it: no line breaks, padded. NULL: something else, or no memory. */
-static unsigned char *decode(const char *text, size_t text_len, size_t *out_len)
-{
-    unsigned char *out = malloc(text_len / 4 * 3 + 3);
-    uint32_t bits = 0;
-    unsigned held = 0;
-
-    *out_len = 0;
-    while (text_len > 0 && text[text_len - 1] == '=')
-        text_len--;
-    for (size_t i = 0; out != NULL && i < text_len; i++) {
-        int value = sextet(text[i]);
-        if (value < 0) {
-            free(out);
-            return NULL;
-        }
-        bits = bits << 6 | (uint32_t)value;
-        held += 6;
-        if (held >= 8) {
-            held -= 8;
-            out[(*out_len)++] = (unsigned char)(bits >> held);
-        }
-    }
-    return out;
-}
 
 static void end_turn(struct scr_tab *tab)
 {
@@ -110,7 +70,8 @@ static void on_picture(void *arg, const json_t *result, const struct df_error *e
             fail(tab, DF_EUPSTREAM, "the browser sent no picture");
         return;
     }
-    unsigned char *png = decode(json_string_value(data), json_string_length(data), &png_len);
+    unsigned char *png =
+        scr_base64_decode(json_string_value(data), json_string_length(data), &png_len);
     if (png == NULL)
         fail(tab, DF_EUPSTREAM, "the browser's picture cannot be read");
     else

@@ -3,8 +3,8 @@
  * one. */
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
+#include "scraper/tab_foreign.h"
 #include "scraper/tab_internal.h"
 #include "shared/log.h"
 
@@ -24,63 +24,6 @@ static void answer(struct scr_tab *tab, const char *session_id, const char *requ
                      SCR_CDP_DEADLINE_MS, NULL, NULL);
 }
 
-/* The host of an address as Chromium writes it: numeric ones in their plain form. */
-static bool host_of(const char *url, char *out, size_t out_size)
-{
-    const char *start = strstr(url, "://");
-
-    if (start == NULL)
-        return false;
-    start += 3;
-    size_t len = strcspn(start, "/?#");
-    const char *at = memchr(start, '@', len);
-    if (at != NULL) {
-        len -= (size_t)(at + 1 - start);
-        start = at + 1;
-    }
-    if (len > 0 && start[0] == '[') {
-        const char *end = memchr(start, ']', len);
-        len = end != NULL ? (size_t)(end + 1 - start) : 0;
-    } else {
-        const char *colon = memchr(start, ':', len);
-        len = colon != NULL ? (size_t)(colon - start) : len;
-    }
-    if (len == 0 || len >= out_size)
-        return false;
-    memcpy(out, start, len);
-    out[len] = '\0';
-    return true;
-}
-
-static bool is_numeric(const char *host)
-{
-    return host[0] == '[' || strspn(host, "0123456789.") == strlen(host);
-}
-
-static bool is_local_name(const char *host)
-{
-    static const char name[] = "localhost";
-    size_t len = strlen(host), name_len = sizeof name - 1;
-
-    return len >= name_len && strcasecmp(host + len - name_len, name) == 0 &&
-           (len == name_len || host[len - name_len - 1] == '.');
-}
-
-/* Frames in the page may come from anywhere in public (advertisements, widgets): nothing of them is
- * read unless their socket passes scr_guard_allows_socket. */
-static bool may_frame_load(const struct scr_tab *tab, const char *url)
-{
-    char host[256];
-
-    if (strncmp(url, "https://", 8) != 0 &&
-        !(tab->policy.allow_private && strncmp(url, "http://", 7) == 0))
-        return false;
-    if (tab->policy.allow_private)
-        return true;
-    return host_of(url, host, sizeof host) && !is_local_name(host) &&
-           (!is_numeric(host) || scr_address_ip_allowed(host, &tab->policy));
-}
-
 void scr_guard_on_paused(struct scr_tab *tab, const char *session_id, const json_t *params)
 {
     const char *request_id = json_string_value(json_object_get(params, "requestId"));
@@ -92,7 +35,7 @@ void scr_guard_on_paused(struct scr_tab *tab, const char *session_id, const json
     if (request_id == NULL || url == NULL)
         return;
     if (frame_id == NULL || strcmp(frame_id, tab->listener.target_id) != 0) {
-        bool may = may_frame_load(tab, url);
+        bool may = scr_frame_may_load(url, &tab->policy);
         answer(tab, session_id, request_id, may ? NULL : "frame");
         if (!may)
             df_log(DF_LOG_INFO, "frame_refused", "show=%s", tab->address.show_id);

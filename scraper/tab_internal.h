@@ -70,10 +70,11 @@ struct scr_tab {
     struct scr_opening *opening; /* while the context is being made */
     char context_id[SCR_ID_MAX_BYTES];
     bool has_turn;
-    unsigned setup_pending; /* answers still to come before the page may be loaded */
-    int document_status;    /* of the main frame's newest response, 0: none yet */
-    bool is_wall;           /* that status is a wall's; its title is being waited for */
-    int64_t document_ms;    /* when the document came */
+    unsigned setup_pending;   /* answers still to come before the page may be loaded */
+    int document_status;      /* of the main frame's newest response, 0: none yet */
+    bool is_wall;             /* that status is a wall's; its title is being waited for */
+    int64_t document_ms;      /* when the document came */
+    int64_t waiting_since_ms; /* for its chat */
     int64_t world_id; /* our isolated world in the main frame, 0: none; only its binding counts */
 
     /* sources */
@@ -101,7 +102,8 @@ struct scr_tab {
     struct scr_window recoveries, navigations;
 
     /* drawing */
-    bool must_draw;             /* from the next opening on */
+    bool is_redrawn; /* opened anew for that: the patience with its first document goes on */
+    bool must_draw;  /* from the next opening on */
     int64_t rows_count_from_ms; /* rows that are counted before came with a frame we asked for */
     struct scr_shot shot;
     bool should_drop_after_shot;

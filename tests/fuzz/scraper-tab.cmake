@@ -1,0 +1,1 @@
+df_fuzz_target(scr_tab_foreign scr_tab)
