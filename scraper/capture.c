@@ -7,7 +7,8 @@
 #include "shared/clock.h"
 #include "shared/log.h"
 
-/* --- captures ----------------------------------------------------------------------------------- */
+/* --- captures -----------------------------------------------------------------------------------
+ */
 
 /* Copies len bytes and a NUL to *at, moves it on, returns where the copy begins. */
 static const char *put_text(char **at, const char *text, size_t len)
@@ -24,8 +25,8 @@ static struct scr_capture *make(const char *session, const char *line_id, size_t
                                 size_t text_len)
 {
     size_t session_len = strnlen(session, SCR_SESSION_MAX_BYTES);
-    size_t bytes = sizeof(struct scr_capture_order) + session_len + line_id_len + username_len +
-                   text_len + 4;
+    size_t bytes =
+        sizeof(struct scr_capture_order) + session_len + line_id_len + username_len + text_len + 4;
     struct scr_capture_order *order = calloc(1, bytes);
 
     if (order == NULL)
@@ -91,7 +92,8 @@ void scr_capture_free(struct scr_capture *capture)
         free(scr_capture_order_of(capture));
 }
 
-/* --- orders ------------------------------------------------------------------------------------- */
+/* --- orders -------------------------------------------------------------------------------------
+ */
 
 void scr_order_append(struct scr_order_list *list, struct scr_order *order)
 {
@@ -137,7 +139,8 @@ void scr_order_list_free(struct scr_order_list *list)
         scr_order_free(order);
 }
 
-/* --- events ------------------------------------------------------------------------------------- */
+/* --- events -------------------------------------------------------------------------------------
+ */
 
 struct scr_delivery_event *scr_event_add(struct scr_event_list *list,
                                          enum scr_delivery_event_type type,

@@ -17,7 +17,8 @@
 
 #define THREAD_STACK_BYTES ((size_t)256 << 10)
 
-/* --- life --------------------------------------------------------------------------------------- */
+/* --- life ---------------------------------------------------------------------------------------
+ */
 
 static enum df_code open_parts(struct scr_delivery *delivery, struct df_error *err)
 {
@@ -122,7 +123,8 @@ void scr_delivery_free(struct scr_delivery *delivery, int64_t drain_ms)
     release(delivery);
 }
 
-/* --- events ------------------------------------------------------------------------------------- */
+/* --- events -------------------------------------------------------------------------------------
+ */
 
 int scr_delivery_fd(const struct scr_delivery *delivery)
 {
@@ -157,7 +159,8 @@ void scr_delivery_stats_get(struct scr_delivery *delivery, struct scr_delivery_s
         out->oldest_pending_ms = df_clock_wall_ms() - oldest_ms;
 }
 
-/* --- orders ------------------------------------------------------------------------------------- */
+/* --- orders -------------------------------------------------------------------------------------
+ */
 
 static void give(struct scr_delivery *delivery, struct scr_order *order)
 {
@@ -184,7 +187,8 @@ void scr_delivery_submit(struct scr_delivery *delivery, struct scr_capture *firs
 
 static void complain(const char *what, const char *session)
 {
-    df_log(DF_LOG_ERROR, "order_lost", "what=%s session=%s reason=\"out of memory\"", what, session);
+    df_log(DF_LOG_ERROR, "order_lost", "what=%s session=%s reason=\"out of memory\"", what,
+           session);
 }
 
 void scr_delivery_watch_put(struct scr_delivery *delivery, const struct scr_watch_row *row)

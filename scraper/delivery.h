@@ -54,10 +54,11 @@ enum scr_delivery_event_type {
     SCR_EVENT_COMMITTED, /* in the outbox: report it as captured */
     SCR_EVENT_DUPLICATE, /* its identity was captured before (a restart): say nothing */
     SCR_EVENT_HELD,      /* the outbox cannot take it now (disk full, bound reached): kept in memory,
-                            COMMITTED follows when there is room again */
+                            COMMITTED (or DUPLICATE) follows when there is room again */
     SCR_EVENT_DROPPED,   /* the ring in memory overflowed: lost, with an alarm */
     SCR_EVENT_ALARM,     /* alarm changed: see `alarm` */
-    SCR_EVENT_HISTORY,   /* answer to _load_history: one per line, oldest first, then is_last */
+    SCR_EVENT_HISTORY,   /* answer to _load_history: one per line, oldest first, then one without
+                            capture that is_last */
     SCR_EVENT_OWNER,     /* answer to _ask_owner */
 };
 
@@ -86,9 +87,10 @@ struct scr_delivery_stats { /* snapshot, any thread */
 
 struct scr_delivery;
 
-/* Opens the outbox (creates file and tables, checks that it is ours, recovers the WAL) and starts the
+/* curl_global_init must have been called. Opens the outbox (creates file and tables, checks that it is ours, recovers the WAL) and starts the
  * thread. With SUPABASE_URL or key unset nothing is posted: lines are kept up to the bounds and an
- * alarm says so. The caller owns *out; config is borrowed.
+ * alarm says so. The caller owns *out; config is borrowed. Beside the file lie its log (-wal) and a
+ * reserve of 8 MB (-reserve) that is given up when the disk is full.
  * DF_EINPUT: the file is no outbox of this version; DF_EUNAVAILABLE: cannot be opened or is in use by
  * another daemon (the message says what to do). */
 enum df_code scr_delivery_new(struct scr_delivery **out, const struct scr_config *config,

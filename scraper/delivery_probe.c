@@ -1,7 +1,10 @@
-/* scraper/delivery_probe.c - a test helper that drives the delivery by JSON lines, one command a line:
- *   {"start":{"outbox_path":...,"supabase_url":...,"service_key":...,...}}   first; prints the watches
+/* scraper/delivery_probe.c - a test helper that drives the delivery by JSON lines, one command a
+ * line:
+ *   {"start":{"outbox_path":...,"supabase_url":...,"service_key":...,...}}   first; prints the
+ * watches
  *   {"lines":[{"session":...,"username":...,"text":...,"id":...},...]}      given in one submit
- *   {"flow":{"sessions":[...],"per_second":100,"count":1000,"text":"t"}}    one by one; then latencies
+ *   {"flow":{"sessions":[...],"per_second":100,"count":1000,"text":"t"}}    one by one; then
+ * latencies
  *   {"burst":{"session":...,"count":20000}}                                 as fast as may be
  *   {"watch":{...}} {"unwatch":session} {"history":session} {"owner":{...}} {"stats":true}
  *   {"quiet":true}  committed lines are counted and not printed
@@ -25,7 +28,7 @@
 #include "shared/log.h"
 
 #define COMMAND_MAX_BYTES ((size_t)8 << 20)
-#define SESSIONS_MAX 64
+#define SESSIONS_MAX      64
 
 struct flow {
     char sessions[SESSIONS_MAX][SCR_SESSION_MAX_BYTES + 1];
@@ -75,7 +78,8 @@ static int64_t delivery_cpu_us(void)
     if (getrusage(RUSAGE_SELF, &all) != 0 || getrusage(RUSAGE_THREAD, &mine) != 0)
         return 0;
     return ((int64_t)all.ru_utime.tv_sec + all.ru_stime.tv_sec - mine.ru_utime.tv_sec -
-            mine.ru_stime.tv_sec) * 1000000 +
+            mine.ru_stime.tv_sec) *
+               1000000 +
            all.ru_utime.tv_usec + all.ru_stime.tv_usec - mine.ru_utime.tv_usec -
            mine.ru_stime.tv_usec;
 }
@@ -95,7 +99,8 @@ static int64_t pss_kib(void)
     return kib;
 }
 
-/* --- commands ----------------------------------------------------------------------------------- */
+/* --- commands -----------------------------------------------------------------------------------
+ */
 
 static void print_watches(void)
 {
@@ -319,7 +324,8 @@ static bool do_command(const char *text, size_t len)
     return goes_on;
 }
 
-/* --- events ------------------------------------------------------------------------------------- */
+/* --- events -------------------------------------------------------------------------------------
+ */
 
 static int by_size(const void *a, const void *b)
 {
@@ -400,7 +406,8 @@ static void take_events(void)
     }
 }
 
-/* --- loop --------------------------------------------------------------------------------------- */
+/* --- loop ---------------------------------------------------------------------------------------
+ */
 
 static void tick(void)
 {

@@ -1,5 +1,5 @@
-/* scraper/delivery_thread.c - the delivery thread: orders in, lines to the outbox, posts out, events
- * back; and what has to be done now and then. */
+/* scraper/delivery_thread.c - the delivery thread: orders in, lines to the outbox, posts out,
+ * events back; and what has to be done now and then. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,15 +11,16 @@
 #include "shared/clock.h"
 #include "shared/log.h"
 
-#define SAVE_EVERY_MS 1000
+#define SAVE_EVERY_MS   1000
 #define CHORES_EVERY_MS 60000
 #define CHORES_AGAIN_MS 500
-#define SPARE_PAGES 1024 /* free ones kept in the file for the next backlog */
-#define SLEEP_MAX_MS 60000
-#define ALARM_STAYS_MS 600000 /* of what has happened, as opposed to what is so */
-#define STOP_LOOK_MS 50
+#define SPARE_PAGES     1024 /* free ones kept in the file for the next backlog */
+#define SLEEP_MAX_MS    60000
+#define ALARM_STAYS_MS  600000 /* of what has happened, as opposed to what is so */
+#define STOP_LOOK_MS    50
 
-/* --- orders and events -------------------------------------------------------------------------- */
+/* --- orders and events --------------------------------------------------------------------------
+ */
 
 static bool on_tail_line(void *user, const struct scr_outbox_line *line)
 {
@@ -157,7 +158,8 @@ static void publish(struct scr_delivery *delivery)
     }
 }
 
-/* --- now and then ------------------------------------------------------------------------------- */
+/* --- now and then -------------------------------------------------------------------------------
+ */
 
 static void end_old_alarms(struct scr_delivery *delivery, int64_t now_ms)
 {
@@ -222,7 +224,8 @@ static void do_what_is_due(struct scr_delivery *delivery, int64_t now_ms)
     scr_outbox_tidy(delivery->outbox, false);
 }
 
-/* --- the loop ----------------------------------------------------------------------------------- */
+/* --- the loop -----------------------------------------------------------------------------------
+ */
 
 static void collect(struct scr_delivery *delivery)
 {

@@ -1,23 +1,24 @@
-/* scraper/delivery_write.c - captured lines into the outbox, many in one transaction; and what happens
- * to them while it cannot take any. */
+/* scraper/delivery_write.c - captured lines into the outbox, many in one transaction; and what
+ * happens to them while it cannot take any. */
 #include "scraper/delivery_state.h"
 #include "shared/clock.h"
 #include "shared/log.h"
 
-#define BATCH_MAX 512 /* orders in one transaction: bounds how long the next one waits */
+#define BATCH_MAX      512 /* orders in one transaction: bounds how long the next one waits */
 #define HELD_MAX_LINES 10000
 #define HELD_MAX_BYTES ((size_t)16 << 20)
-#define RETRY_MS 1000
+#define RETRY_MS       1000
 #define BOUND_RETRY_MS 20
-#define GIVE_UP_LINES 1024 /* in one step */
-#define GIVE_UP_STEPS 20   /* at one go */
+#define GIVE_UP_LINES  1024 /* in one step */
+#define GIVE_UP_STEPS  20   /* at one go */
 
 static struct scr_capture_order *capture_of(struct scr_order *order)
 {
     return order->type == SCR_ORDER_CAPTURE ? (struct scr_capture_order *)order : NULL;
 }
 
-/* --- room --------------------------------------------------------------------------------------- */
+/* --- room ---------------------------------------------------------------------------------------
+ */
 
 static bool is_too_big(struct scr_delivery *delivery)
 {
@@ -82,7 +83,8 @@ static uint64_t room_for(struct scr_delivery *delivery, struct df_error *err)
     return rows_max - pending;
 }
 
-/* --- transactions ------------------------------------------------------------------------------- */
+/* --- transactions -------------------------------------------------------------------------------
+ */
 
 static enum df_code write_line(struct scr_delivery *delivery, struct scr_capture_order *order,
                                struct df_error *err)
@@ -192,7 +194,8 @@ static enum df_code write_all(struct scr_delivery *delivery, struct scr_order_li
     return DF_OK;
 }
 
-/* --- holding ------------------------------------------------------------------------------------ */
+/* --- holding ------------------------------------------------------------------------------------
+ */
 
 static void drop(struct scr_delivery *delivery, struct scr_capture_order *order, int64_t now_ms)
 {
@@ -245,8 +248,8 @@ static void complain(struct scr_delivery *delivery, const struct df_error *err, 
 {
     if (delivery->alarms.text[SCR_TROUBLE_OUTBOX][0] == '\0')
         df_log(DF_LOG_ERROR, "outbox_blocked", "reason=\"%s\"", err->msg);
-    scr_alarm_set(&delivery->alarms, SCR_TROUBLE_OUTBOX,
-                  "%.100s; lines are held in memory only", err->msg);
+    scr_alarm_set(&delivery->alarms, SCR_TROUBLE_OUTBOX, "%.100s; lines are held in memory only",
+                  err->msg);
     delivery->retry_ms = now_ms + delivery->retry_after_ms;
 }
 

@@ -1,10 +1,10 @@
 /* scraper/endpoint.c - the meaning of answers, and the pauses after bad ones. */
 #include "scraper/endpoint.h"
 
-#define DOWN_FIRST_MS 250
-#define DOWN_MAX_MS 30000
-#define REFUSED_FIRST_MS 30000
-#define REFUSED_MAX_MS 300000
+#define DOWN_FIRST_MS      250
+#define DOWN_MAX_MS        30000
+#define REFUSED_FIRST_MS   30000
+#define REFUSED_MAX_MS     300000
 #define RETRY_AFTER_MAX_MS 3600000 /* a slip of the other end must not stop us for days */
 
 enum scr_verdict scr_verdict_of(int status)

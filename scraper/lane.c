@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One at a time keeps the order. When what is owed would take longer than this that way, some fly at
- * once until it would not take long any more. */
-#define RUSH_OVER_MS 2000.0
+/* One at a time keeps the order. When what is owed would take longer than this that way, some fly
+ * at once until it would not take long any more. */
+#define RUSH_OVER_MS  2000.0
 #define RUSH_UNTIL_MS 500.0
 
 struct scr_lane *scr_lane_new(const char *name)
@@ -37,7 +37,8 @@ void scr_lane_free(struct scr_lane *lane)
     free(lane);
 }
 
-/* --- window ------------------------------------------------------------------------------------- */
+/* --- window -------------------------------------------------------------------------------------
+ */
 
 static bool has_room(const struct scr_lane *lane)
 {
@@ -87,8 +88,8 @@ void scr_lane_added(struct scr_lane *lane, int64_t seq, const struct scr_capture
     lane->stored_seq = seq;
     if (lane->has_more)
         return;
-    if (!has_room(lane) || !put(lane, seq, capture->captured_ms, &capture->id, capture->username,
-                                capture->text))
+    if (!has_room(lane) ||
+        !put(lane, seq, capture->captured_ms, &capture->id, capture->username, capture->text))
         lane->has_more = true;
 }
 
@@ -108,8 +109,8 @@ static bool on_line(void *arg, const struct scr_outbox_line *line)
 {
     struct refill *refill = arg;
 
-    if (!has_room(refill->lane) || !put(refill->lane, line->seq, line->captured_ms, &line->id,
-                                        line->username, line->text)) {
+    if (!has_room(refill->lane) ||
+        !put(refill->lane, line->seq, line->captured_ms, &line->id, line->username, line->text)) {
         refill->is_short = true;
         return false;
     }
@@ -141,7 +142,8 @@ void scr_lane_rewind(struct scr_lane *lane, int64_t done_seq, uint64_t settled)
     settle_rest(lane);
 }
 
-/* --- order -------------------------------------------------------------------------------------- */
+/* --- order --------------------------------------------------------------------------------------
+ */
 
 static void judge_pace(struct scr_lane *lane, double post_ms)
 {

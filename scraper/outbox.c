@@ -1,4 +1,5 @@
-/* scraper/outbox.c - opens the file, holds its lock, runs transactions, keeps its size in bounds. */
+/* scraper/outbox.c - opens the file, holds its lock, runs transactions, keeps its size in bounds.
+ */
 #include "scraper/outbox.h"
 
 #include <errno.h>
@@ -16,13 +17,14 @@
 
 #define APPLICATION_ID 0x44464f42 /* "DFOB", also for file(1) */
 #define SCHEMA_VERSION 1
-#define LOCK_WAIT_MS 2000 /* a predecessor that is just ending gets that long */
-#define WAL_PAGES_MAX 1000 /* 4 MB, then it is written back */
+#define LOCK_WAIT_MS   2000 /* a predecessor that is just ending gets that long */
+#define WAL_PAGES_MAX  1000 /* 4 MB, then it is written back */
 
 #define TEXT_(x) #x
-#define TEXT(x) TEXT_(x)
+#define TEXT(x)  TEXT_(x)
 
-/* --- errors ------------------------------------------------------------------------------------- */
+/* --- errors -------------------------------------------------------------------------------------
+ */
 
 enum df_code scr_outbox_fail(struct scr_outbox *outbox, struct df_error *err)
 {
@@ -33,8 +35,9 @@ enum df_code scr_outbox_fail(struct scr_outbox *outbox, struct df_error *err)
         return df_error_set(err, DF_EINPUT, "outbox: the file is something else (%s)", why);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-        return df_error_set(err, DF_EUNAVAILABLE, "outbox: in use by another process; one daemon"
-                                                  " per file: set OUTBOX_PATH, or stop the other");
+        return df_error_set(err, DF_EUNAVAILABLE,
+                            "outbox: in use by another process; one daemon"
+                            " per file: set OUTBOX_PATH, or stop the other");
     case SQLITE_FULL:
         return df_error_set(err, DF_EUNAVAILABLE, "outbox: no room on the disk");
     case SQLITE_IOERR:
@@ -44,8 +47,9 @@ enum df_code scr_outbox_fail(struct scr_outbox *outbox, struct df_error *err)
         return df_error_set(err, DF_EUNAVAILABLE, "outbox: %s (%s)", why,
                             strerror(sqlite3_system_errno(outbox->db)));
     case SQLITE_CORRUPT:
-        return df_error_set(err, DF_EUNAVAILABLE, "outbox: the file is damaged; move it away to"
-                                                  " start with an empty one");
+        return df_error_set(err, DF_EUNAVAILABLE,
+                            "outbox: the file is damaged; move it away to"
+                            " start with an empty one");
     case SQLITE_NOMEM:
         return df_error_set(err, DF_ENOMEM, "outbox: out of memory");
     default:
@@ -77,7 +81,8 @@ static int64_t number_of(struct scr_outbox *outbox, enum scr_sql which)
     return value;
 }
 
-/* --- opening ------------------------------------------------------------------------------------ */
+/* --- opening ------------------------------------------------------------------------------------
+ */
 
 /* Makes the folders above path, as mkdir -p does. */
 static enum df_code make_folders(const char *path, struct df_error *err)
@@ -169,16 +174,23 @@ static enum df_code check_schema(struct scr_outbox *outbox, const char *path, st
         if (rc == DF_OK)
             rc = execute(outbox, scr_outbox_schema, err);
         if (rc == DF_OK)
-            rc = execute(outbox, "pragma application_id = " TEXT(APPLICATION_ID) ";"
-                                 "pragma user_version = " TEXT(SCHEMA_VERSION) "; commit", err);
+            rc = execute(
+                outbox,
+                "pragma application_id = " TEXT(APPLICATION_ID) ";"
+                                                                "pragma user_version = " TEXT(
+                                                                    SCHEMA_VERSION) "; commit",
+                err);
         return rc;
     }
     if (application != APPLICATION_ID)
-        return df_error_set(err, DF_EINPUT, "outbox: %s is a database of another program; set"
-                                            " OUTBOX_PATH", path);
+        return df_error_set(err, DF_EINPUT,
+                            "outbox: %s is a database of another program; set"
+                            " OUTBOX_PATH",
+                            path);
     if (version != SCHEMA_VERSION)
-        return df_error_set(err, DF_EINPUT, "outbox: %s has version %lld, this program reads %d;"
-                                            " move it away, or use the program that wrote it",
+        return df_error_set(err, DF_EINPUT,
+                            "outbox: %s has version %lld, this program reads %d;"
+                            " move it away, or use the program that wrote it",
                             path, (long long)version, SCHEMA_VERSION);
     /* Reading alone would not keep others out for good. */
     return execute(outbox, "begin exclusive; commit", err);
@@ -196,7 +208,8 @@ static enum df_code set_up(struct scr_outbox *outbox, const char *path, struct d
 {
     /* locking_mode before the WAL is first looked at: then it needs no shared memory file, and the
      * lock is held as long as the file is open. auto_vacuum must come before the first table. */
-    static const char first[] = "pragma locking_mode = exclusive; pragma auto_vacuum = incremental;";
+    static const char first[] =
+        "pragma locking_mode = exclusive; pragma auto_vacuum = incremental;";
     static const char later[] = "pragma synchronous = normal; pragma secure_delete = fast;"
                                 "pragma cache_size = -512; pragma temp_store = memory;"
                                 "pragma journal_size_limit = 4194304;"
@@ -223,7 +236,8 @@ static enum df_code set_up(struct scr_outbox *outbox, const char *path, struct d
             rc = scr_outbox_fail(outbox, err);
     }
     if (rc == DF_OK)
-        (void)sqlite3_wal_hook(outbox->db, on_commit, outbox); /* replaces the automatic write-back */
+        (void)sqlite3_wal_hook(outbox->db, on_commit,
+                               outbox); /* replaces the automatic write-back */
     return rc;
 }
 
@@ -271,7 +285,8 @@ void scr_outbox_close(struct scr_outbox *outbox)
     free(outbox);
 }
 
-/* --- transactions ------------------------------------------------------------------------------- */
+/* --- transactions -------------------------------------------------------------------------------
+ */
 
 enum df_code scr_outbox_begin(struct scr_outbox *outbox, struct df_error *err)
 {
@@ -293,7 +308,8 @@ void scr_outbox_rollback(struct scr_outbox *outbox)
         df_log(DF_LOG_ERROR, "outbox_rollback_failed", "reason=\"%s\"", err.msg);
 }
 
-/* --- size --------------------------------------------------------------------------------------- */
+/* --- size ---------------------------------------------------------------------------------------
+ */
 
 void scr_outbox_usage(struct scr_outbox *outbox, int64_t *used_bytes, int64_t *file_bytes)
 {
@@ -310,12 +326,15 @@ void scr_outbox_tidy(struct scr_outbox *outbox, bool force)
 
     if (outbox->wal_pages < WAL_PAGES_MAX && !force)
         return;
-    int rc = sqlite3_wal_checkpoint_v2(outbox->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, &log_pages,
-                                       &moved_pages);
+    /* Forced: its room is wanted back. Else the log is used again from its beginning, as it is. */
+    int rc = sqlite3_wal_checkpoint_v2(
+        outbox->db, NULL, force ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE,
+        &log_pages, &moved_pages);
     if (rc == SQLITE_OK)
         outbox->wal_pages = 0;
     else if (!outbox->has_tidy_failed) /* a full disk: what is in the WAL stays valid */
-        df_log(DF_LOG_WARN, "outbox_checkpoint_failed", "reason=\"%s\"", sqlite3_errmsg(outbox->db));
+        df_log(DF_LOG_WARN, "outbox_checkpoint_failed", "reason=\"%s\"",
+               sqlite3_errmsg(outbox->db));
     outbox->has_tidy_failed = rc != SQLITE_OK;
 }
 
@@ -328,7 +347,8 @@ void scr_outbox_shrink(struct scr_outbox *outbox, int64_t keep_pages)
         df_log(DF_LOG_WARN, "outbox_vacuum_failed", "reason=\"%s\"", err.msg);
 }
 
-/* --- reserve ------------------------------------------------------------------------------------ */
+/* --- reserve ------------------------------------------------------------------------------------
+ */
 
 bool scr_outbox_reserve_make(struct scr_outbox *outbox)
 {

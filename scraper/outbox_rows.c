@@ -10,8 +10,8 @@
 #include "scraper/outbox_db.h"
 #include "shared/clock.h"
 
-#define BURY_MAX 5000 /* lines moved to the dead letters in one transaction */
-#define FORGET_MAX 20 /* sessions forgotten in one transaction */
+#define BURY_MAX   5000 /* lines moved to the dead letters in one transaction */
+#define FORGET_MAX 20   /* sessions forgotten in one transaction */
 
 static void bind_text(sqlite3_stmt *stmt, int at, const char *text)
 {
@@ -46,7 +46,8 @@ static enum df_code end_rows(struct scr_outbox *outbox, sqlite3_stmt *stmt, int 
     return code;
 }
 
-/* --- sessions and lines ------------------------------------------------------------------------- */
+/* --- sessions and lines -------------------------------------------------------------------------
+ */
 
 static void read_session(sqlite3_stmt *stmt, struct scr_outbox_session *out)
 {
@@ -167,7 +168,8 @@ enum df_code scr_outbox_done(struct scr_outbox *outbox, int64_t session, int64_t
     return scr_outbox_run(outbox, stmt, err);
 }
 
-/* --- dead letters ------------------------------------------------------------------------------- */
+/* --- dead letters -------------------------------------------------------------------------------
+ */
 
 enum df_code scr_outbox_bury(struct scr_outbox *outbox, int64_t session, int64_t seq, int status,
                              const char *reason, struct df_error *err)
@@ -212,7 +214,8 @@ enum df_code scr_outbox_bury_old(struct scr_outbox *outbox, int64_t session, int
     return *count > 0 ? scr_outbox_done(outbox, session, *done_seq, err) : DF_OK;
 }
 
-/* --- making room -------------------------------------------------------------------------------- */
+/* --- making room --------------------------------------------------------------------------------
+ */
 
 /* A statement with a session and a number, or a number alone. */
 static enum df_code delete_by(struct scr_outbox *outbox, enum scr_sql which, int64_t first,
@@ -298,7 +301,8 @@ enum df_code scr_outbox_drop_letters(struct scr_outbox *outbox, uint64_t *count,
     return rc;
 }
 
-/* --- watches ------------------------------------------------------------------------------------ */
+/* --- watches ------------------------------------------------------------------------------------
+ */
 
 enum df_code scr_outbox_watch_put(struct scr_outbox *outbox, const struct scr_watch_row *row,
                                   struct df_error *err)
@@ -379,7 +383,8 @@ enum df_code scr_outbox_watches(struct scr_outbox *outbox, struct scr_watch_row 
     return DF_OK;
 }
 
-/* --- reading ------------------------------------------------------------------------------------ */
+/* --- reading ------------------------------------------------------------------------------------
+ */
 
 enum df_code scr_outbox_backlog(struct scr_outbox *outbox, scr_outbox_session_fn *each, void *arg,
                                 struct df_error *err)

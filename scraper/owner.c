@@ -12,11 +12,11 @@
 #include "shared/buf.h"
 #include "shared/json.h"
 
-#define PARALLEL_MAX 8
-#define WAITING_MAX 1000
-#define TIMEOUT_MS 5000L
+#define PARALLEL_MAX     8
+#define WAITING_MAX      1000
+#define TIMEOUT_MS       5000L
 #define ANSWER_MAX_BYTES 16384u
-#define BUFFER_BYTES 2048L
+#define BUFFER_BYTES     2048L
 
 struct inquiry {
     struct scr_transfer transfer;
@@ -92,9 +92,10 @@ static size_t on_data(char *data, size_t size, size_t count, void *user)
 static bool has_row(const struct df_buf *answer)
 {
     json_t *root = NULL;
-    bool is_there = answer->data != NULL &&
-                    df_json_parse(&root, answer->data, answer->len, ANSWER_MAX_BYTES, NULL) == DF_OK &&
-                    json_is_array(root) && json_array_size(root) > 0;
+    bool is_there =
+        answer->data != NULL &&
+        df_json_parse(&root, answer->data, answer->len, ANSWER_MAX_BYTES, NULL) == DF_OK &&
+        json_is_array(root) && json_array_size(root) > 0;
     json_decref(root);
     return is_there;
 }
@@ -149,8 +150,8 @@ static void on_done(void *user, struct scr_transfer *transfer, int curl_result)
     if (inquiry->next != NULL)
         inquiry->next->prev = inquiry->prev;
     desk->active_count--;
-    desk->on_answer(desk->user, inquiry->question->token, status == 200 && has_row(&inquiry->answer),
-                    (int)status);
+    desk->on_answer(desk->user, inquiry->question->token,
+                    status == 200 && has_row(&inquiry->answer), (int)status);
     free_inquiry(inquiry);
     start_waiting(desk);
 }
@@ -174,7 +175,8 @@ static struct inquiry *prepare(struct scr_owner_desk *desk, struct scr_question_
     if (asprintf(&url, "%s/rest/v1/stream_sessions?id=eq.%s&select=id", desk->base_url,
                  question->session) < 0)
         url = NULL;
-    /* The caller's token in both places: with a stronger key beside it a server might look at that. */
+    /* The caller's token in both places: with a stronger key beside it a server might look at that.
+     */
     is_ready = url != NULL && inquiry->transfer.easy != NULL &&
                add_header(&inquiry->headers, "Authorization: Bearer ", question->jwt) &&
                add_header(&inquiry->headers, "apikey: ", question->jwt) &&
@@ -213,7 +215,8 @@ static void start_waiting(struct scr_owner_desk *desk)
 /* A JWT as it may stand in a header. */
 static bool is_token(const char *jwt)
 {
-    static const char alphabet[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+    static const char alphabet[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
     return jwt != NULL && jwt[0] != '\0' && strspn(jwt, alphabet) == strlen(jwt);
 }
 

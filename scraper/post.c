@@ -10,15 +10,16 @@
 #include "shared/clock.h"
 #include "shared/json.h"
 
-#define BODY_MAX_BYTES 65536u
-#define ANSWER_MAX_BYTES 65536u /* read and thrown away: the status says it all */
-#define BUFFER_BYTES 2048L      /* answers are short */
-#define UPLOAD_BYTES 16384L     /* the least libcurl takes; its default is 64 KiB */
-#define CONNECT_TIMEOUT_MS 5000L
+#define BODY_MAX_BYTES        65536u
+#define ANSWER_MAX_BYTES      65536u /* read and thrown away: the status says it all */
+#define BUFFER_BYTES          2048L  /* answers are short */
+#define UPLOAD_BYTES          16384L /* the least libcurl takes; its default is 64 KiB */
+#define CONNECT_TIMEOUT_MS    5000L
 #define IDLE_CONNECTION_MAX_S 60L
-#define HEADER_MAX_BYTES 8192
+#define HEADER_MAX_BYTES      8192
 
-/* --- where to ----------------------------------------------------------------------------------- */
+/* --- where to -----------------------------------------------------------------------------------
+ */
 
 static bool is_printable(const char *text)
 {
@@ -49,7 +50,8 @@ enum df_code scr_endpoint_settings_init(struct scr_endpoint_settings *out,
     *out = (struct scr_endpoint_settings){.platform = config->platform,
                                           .timeout_ms = config->delivery_timeout_ms};
     if (config->supabase_url == NULL || config->service_key == NULL)
-        return df_error_set(err, DF_ENOTFOUND, "SUPABASE_URL or SUPABASE_SERVICE_ROLE_KEY is not set");
+        return df_error_set(err, DF_ENOTFOUND,
+                            "SUPABASE_URL or SUPABASE_SERVICE_ROLE_KEY is not set");
     const char *base = config->supabase_url;
     size_t base_len = strlen(base);
     while (base_len > 0 && base[base_len - 1] == '/')
@@ -61,7 +63,8 @@ enum df_code scr_endpoint_settings_init(struct scr_endpoint_settings *out,
         return df_error_set(err, DF_EINPUT, "SUPABASE_SERVICE_ROLE_KEY: blanks or control bytes");
     if (asprintf(&out->url, "%.*s/functions/v1/%s", (int)base_len, base, config->function_name) < 0)
         out->url = NULL;
-    if (out->url == NULL || !add_header(&out->headers, "Authorization: Bearer ", config->service_key) ||
+    if (out->url == NULL ||
+        !add_header(&out->headers, "Authorization: Bearer ", config->service_key) ||
         !add_header(&out->headers, "apikey: ", config->service_key) ||
         !add_header(&out->headers, "Content-Type: application/json", "") ||
         !add_header(&out->headers, "Expect:", "")) {
@@ -81,7 +84,8 @@ void scr_endpoint_settings_release(struct scr_endpoint_settings *settings)
     settings->headers = NULL;
 }
 
-/* --- one post ----------------------------------------------------------------------------------- */
+/* --- one post -----------------------------------------------------------------------------------
+ */
 
 bool scr_post_encode(struct df_buf *out, const struct scr_item *item, const char *session,
                      const char *platform)
@@ -167,7 +171,8 @@ bool scr_post_prepare(struct scr_post *post, const struct scr_endpoint_settings 
     df_buf_reset(&post->body);
     if (!scr_post_encode(&post->body, item, lane->name, settings->platform) ||
         curl_easy_setopt(post->transfer.easy, CURLOPT_POSTFIELDS, post->body.data) != CURLE_OK ||
-        curl_easy_setopt(post->transfer.easy, CURLOPT_POSTFIELDSIZE, (long)post->body.len) != CURLE_OK)
+        curl_easy_setopt(post->transfer.easy, CURLOPT_POSTFIELDSIZE, (long)post->body.len) !=
+            CURLE_OK)
         return false;
     post->lane = lane;
     post->item = item;

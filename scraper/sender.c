@@ -9,12 +9,14 @@
 #include "scraper/sender_state.h"
 #include "shared/clock.h"
 
-#define SUSPECT_AFTER_MS 60000 /* down that long: perhaps it is only one line that it cannot take */
+#define SUSPECT_AFTER_MS 60000 /* down that long: perhaps it is only one line that it cannot take  \
+                                */
 #define SUSPECT_EVERY 4
-#define DOWN_LOOK_MS 1000
-#define NEVER INT64_MAX
+#define DOWN_LOOK_MS  1000
+#define NEVER         INT64_MAX
 
-/* --- posts -------------------------------------------------------------------------------------- */
+/* --- posts --------------------------------------------------------------------------------------
+ */
 
 static struct scr_post *take_post(struct scr_sender *sender)
 {
@@ -87,8 +89,8 @@ static bool start_round(struct scr_sender *sender, int64_t now_ms)
             first = lane;
         if (sender->flying >= sender->parallel_max)
             return false;
-        struct scr_item *item = scr_lane_next(lane, sender->per_lane_max, sender->post_ms, now_ms,
-                                              &sender->due_ms);
+        struct scr_item *item =
+            scr_lane_next(lane, sender->per_lane_max, sender->post_ms, now_ms, &sender->due_ms);
         if (item == NULL)
             continue;
         if (!start(sender, lane, item, false)) {
@@ -131,7 +133,8 @@ bool scr_sender_is_idle(struct scr_sender *sender, int64_t now_ms)
     return sender->flying == 0;
 }
 
-/* --- life --------------------------------------------------------------------------------------- */
+/* --- life ---------------------------------------------------------------------------------------
+ */
 
 enum df_code scr_sender_new(struct scr_sender **out, const struct scr_config *config, void *multi,
                             struct scr_outbox *outbox, struct scr_alarms *alarms,

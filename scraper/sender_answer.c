@@ -5,11 +5,11 @@
 #include "shared/clock.h"
 #include "shared/log.h"
 
-#define LINE_FIRST_MS 250
-#define LINE_MAX_MS 30000
-#define PARK_FIRST_MS 30000
-#define PARK_MAX_MS 300000
-#define DOWN_ALARM_MS 10000
+#define LINE_FIRST_MS  250
+#define LINE_MAX_MS    30000
+#define PARK_FIRST_MS  30000
+#define PARK_MAX_MS    300000
+#define DOWN_ALARM_MS  10000
 #define POSTS_IDLE_MAX 4
 
 static double jitter(struct scr_sender *sender)
@@ -18,7 +18,8 @@ static double jitter(struct scr_sender *sender)
     return (double)(sender->random >> 40) / (double)(1u << 24);
 }
 
-/* --- alarms ------------------------------------------------------------------------------------- */
+/* --- alarms -------------------------------------------------------------------------------------
+ */
 
 static void tell_parked(struct scr_sender *sender)
 {
@@ -26,7 +27,8 @@ static void tell_parked(struct scr_sender *sender)
         if (lane->park_status != 0) {
             scr_alarm_set(sender->alarms, SCR_TROUBLE_PARKED,
                           "the function refuses session %.60s (status %d); its lines are kept and"
-                          " tried again", lane->name, lane->park_status);
+                          " tried again",
+                          lane->name, lane->park_status);
             return;
         }
     }
@@ -38,23 +40,26 @@ void scr_sender_tell(struct scr_sender *sender, int64_t now_ms)
     const struct scr_endpoint *endpoint = &sender->endpoint;
 
     if (endpoint->is_down && endpoint->is_refusing)
-        scr_alarm_set(sender->alarms, SCR_TROUBLE_REFUSED,
-                      "the function refuses all lines (status %d): %s; they are kept and tried again",
-                      endpoint->status,
-                      endpoint->status == 401   ? "check SUPABASE_SERVICE_ROLE_KEY"
-                      : endpoint->status == 402 ? "the model has no credit left"
-                                                : "check SUPABASE_URL");
+        scr_alarm_set(
+            sender->alarms, SCR_TROUBLE_REFUSED,
+            "the function refuses all lines (status %d): %s; they are kept and tried again",
+            endpoint->status,
+            endpoint->status == 401   ? "check SUPABASE_SERVICE_ROLE_KEY"
+            : endpoint->status == 402 ? "the model has no credit left"
+                                      : "check SUPABASE_URL");
     else
         scr_alarm_clear(sender->alarms, SCR_TROUBLE_REFUSED);
     if (endpoint->is_down && !endpoint->is_refusing &&
         now_ms - endpoint->down_since_ms >= DOWN_ALARM_MS)
-        scr_alarm_set(sender->alarms, SCR_TROUBLE_DOWN,
-                      "the function does not take lines now; they are kept and posted when it does");
+        scr_alarm_set(
+            sender->alarms, SCR_TROUBLE_DOWN,
+            "the function does not take lines now; they are kept and posted when it does");
     else
         scr_alarm_clear(sender->alarms, SCR_TROUBLE_DOWN);
 }
 
-/* --- answers ------------------------------------------------------------------------------------ */
+/* --- answers ------------------------------------------------------------------------------------
+ */
 
 static void unpark(struct scr_sender *sender, struct scr_lane *lane)
 {
@@ -124,8 +129,8 @@ static void on_refused(struct scr_sender *sender, struct scr_lane *lane, struct 
     if (lane->park_status == 0)
         df_log(DF_LOG_WARN, "session_parked", "session=%s status=%d", lane->name, status);
     lane->park_status = status;
-    lane->park_until_ms = now_ms + scr_backoff_ms(++lane->park_tries, PARK_FIRST_MS, PARK_MAX_MS,
-                                                  jitter(sender));
+    lane->park_until_ms =
+        now_ms + scr_backoff_ms(++lane->park_tries, PARK_FIRST_MS, PARK_MAX_MS, jitter(sender));
     tell_parked(sender);
 }
 

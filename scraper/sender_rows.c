@@ -6,7 +6,8 @@
 
 #define TRIM_EVERY 512 /* settled lines */
 
-/* --- lanes -------------------------------------------------------------------------------------- */
+/* --- lanes --------------------------------------------------------------------------------------
+ */
 
 static void use_row(struct scr_lane *lane, const struct scr_outbox_session *row)
 {
@@ -119,7 +120,8 @@ bool scr_sender_refill(struct scr_sender *sender)
     return true;
 }
 
-/* --- saving ------------------------------------------------------------------------------------- */
+/* --- saving -------------------------------------------------------------------------------------
+ */
 
 bool scr_sender_is_dirty(const struct scr_sender *sender)
 {
@@ -130,7 +132,8 @@ bool scr_sender_is_dirty(const struct scr_sender *sender)
     return false;
 }
 
-static enum df_code save_lane(struct scr_sender *sender, struct scr_lane *lane, struct df_error *err)
+static enum df_code save_lane(struct scr_sender *sender, struct scr_lane *lane,
+                              struct df_error *err)
 {
     struct scr_outbox_session row = {
         .id = lane->session, .done_seq = lane->done_seq, .last_seq = lane->stored_seq};
@@ -215,7 +218,8 @@ uint64_t scr_sender_bury_old(struct scr_sender *sender, int64_t before_ms, bool 
     return total;
 }
 
-/* --- figures ------------------------------------------------------------------------------------ */
+/* --- figures ------------------------------------------------------------------------------------
+ */
 
 uint64_t scr_sender_pending(const struct scr_sender *sender)
 {
@@ -232,8 +236,8 @@ void scr_sender_stats_get(const struct scr_sender *sender, struct scr_sender_sta
         out->pending += lane->pending;
         if (lane->park_status != 0 || sender->endpoint.is_refusing)
             out->parked += lane->pending;
-        if (lane->first != NULL && (out->oldest_captured_ms == 0 ||
-                                    lane->first->captured_ms < out->oldest_captured_ms))
+        if (lane->first != NULL &&
+            (out->oldest_captured_ms == 0 || lane->first->captured_ms < out->oldest_captured_ms))
             out->oldest_captured_ms = lane->first->captured_ms;
     }
 }

@@ -523,13 +523,13 @@ describe('the outbox', () => {
 
   test('a full disk: held; delivering makes room by itself, and all is committed in order', { skip: !asRoot && 'mounts a tmpfs: needs root' }, async () => {
     const dir = temporaryFolder('full');
-    const mounted = await run('mount', ['-t', 'tmpfs', '-o', 'size=20m', 'none', dir]);
+    const mounted = await run('mount', ['-t', 'tmpfs', '-o', 'size=14m', 'none', dir]);
     assert.equal(mounted.code, 0, mounted.text);
     try {
       await withEndpoint(async (probe, endpoint) => {
         await endpoint.stop();
         const text = 'y'.repeat(2000);
-        const count = 7000;
+        const count = 3500;
         const sent = Array.from({ length: count }, (_, i) => line(`${i} ${text}`));
         for (let i = 0; i < count; i += 50) probe.lines(...sent.slice(i, i + 50));
         const full = await probe.becomes('a full disk', (s) => s.held > 0 && s.held + s.captured === count);

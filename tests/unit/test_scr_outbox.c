@@ -502,13 +502,19 @@ static void the_log_is_written_back_and_room_is_given_back(void **state)
         scr_capture_free(line);
     }
     assert_int_equal(scr_outbox_commit(fixture.outbox, &err), DF_OK);
-    scr_outbox_tidy(fixture.outbox, false);
     (void)snprintf(wal, sizeof wal, "%s-wal", fixture.path);
+    assert_int_equal(stat(wal, &info), 0);
+    off_t grown = info.st_size;
+    scr_outbox_tidy(fixture.outbox, false); /* from now on it is used anew from its beginning */
+    store_many(40001, 40200);
+    assert_int_equal(stat(wal, &info), 0);
+    assert_true(info.st_size <= grown);
+    scr_outbox_tidy(fixture.outbox, true);
     assert_int_equal(stat(wal, &info), 0);
     assert_int_equal(info.st_size, 0);
     scr_outbox_usage(fixture.outbox, &used_before, &file_before);
-    done(session.id, 40000);
-    session.done_seq = session.last_seq = 40000;
+    done(session.id, 40200);
+    session.done_seq = session.last_seq = 40200;
     assert_int_equal(scr_outbox_trim(fixture.outbox, &session, 100, &err), DF_OK);
     scr_outbox_shrink(fixture.outbox, 1024);
     scr_outbox_tidy(fixture.outbox, true);
