@@ -6,3 +6,5 @@ target_link_libraries(scr_server PUBLIC scr_browser df_domain
 # Test helper: asks of tests/integration/scraper-server.test.mjs on standard input, answers on output.
 add_executable(server_probe server_probe.c)
 target_link_libraries(server_probe PRIVATE scr_server PkgConfig::JANSSON)
+
+install(FILES dealflow-scraper.8 DESTINATION share/man/man8)

@@ -55,7 +55,8 @@ void scr_server_run(struct scr_server *server);
 void scr_server_stop(struct scr_server *server);
 void scr_server_free(struct scr_server *server); /* NULL is fine */
 
-/* Answers a request; body is stolen. A request whose client has gone is ignored. */
+/* Answers a request; body is stolen. A request whose client has gone is ignored. With the id of a
+ * WebSocket client (see on_action) a refusal is told as an error event, anything else to nobody. */
 void scr_server_reply(struct scr_server *server, uint64_t id, int status, struct json_t *body);
 /* The same with bytes (copied). */
 void scr_server_reply_bytes(struct scr_server *server, uint64_t id, int status,

@@ -150,11 +150,15 @@ static struct scr_request *find(struct scr_server *server, uint64_t id)
 void scr_server_reply(struct scr_server *server, uint64_t id, int status, struct json_t *body)
 {
     struct scr_request *request = find(server, id);
-    char *text = request == NULL ? NULL : scr_server_encode(body);
 
+    if (request == NULL) { /* it has gone, or is no request but a WebSocket client */
+        if (status >= 400 && json_object_set_new(body, "type", json_string("error")) == 0)
+            scr_server_tell(server, id, body);
+        json_decref(body);
+        return;
+    }
+    char *text = scr_server_encode(body);
     json_decref(body);
-    if (request == NULL)
-        return; /* the client has gone */
     if (text == NULL)
         answer_error(server, request, 503, "out of memory");
     else

@@ -143,6 +143,9 @@ static void on_action(void *arg, uint64_t client, const struct scr_caller *calle
     json_t *event = describe("action", caller);
 
     (void)json_object_set(event, "message", (json_t *)message);
+    if (json_object_get(message, "refuse") != NULL)
+        scr_server_reply(((struct probe *)arg)->server, client, 400,
+                         json_pack("{s:s}", "error", "refused"));
     scr_server_tell(((struct probe *)arg)->server, client, event);
     json_decref(event);
 }

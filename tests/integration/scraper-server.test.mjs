@@ -397,6 +397,9 @@ test('reads what clients say: actions, fragments, and nonsense without harm', as
   await client.sees('pong');
   client.send({ action: 'monitor', url: 'https://x/live/1', more: [1] });
   assert.deepEqual((await client.sees('action')).message, { action: 'monitor', url: 'https://x/live/1', more: [1] });
+  client.send({ action: 'monitor', refuse: true });
+  assert.deepEqual(await client.sees('error'), { type: 'error', error: 'refused' });
+  await client.sees('action');
   client.send({ type: 'auth', token: 'x' }); // it is known already
   for (const [text, error] of [
     ['{"action":"dance"}', /unknown action "dance"/], ['{}', /needs an action/], ['[]', /must be a JSON object/],
