@@ -398,7 +398,7 @@ static void many_cycles_leave_nothing(void **state)
 {
     struct bench *bench = *state;
 
-    for (int i = 0; i < 15; i++) {
+    for (int i = 0; i < 6; i++) {
         bring_up(bench, "family");
         scr_browser_detach(bench->browser, &bench->one.listener);
         scr_browser_free(bench->browser, 20); /* its child has to be killed each time */
