@@ -47,9 +47,9 @@ struct rt_row {
     char *columns;      /* JSON array [{"name","type"},..] */
     char *record;       /* JSON object text, NULL for DELETE */
     char *old_record;   /* JSON object text, NULL for INSERT */
-    uint32_t *filter_ids; /* filters this row passes (of those that had to be asked) */
+    uint32_t *filter_ids; /* filters of the plan this row passes; none in catch-up */
     size_t filter_count;
-    uint32_t *claims_ids; /* claim sets of this role that may see it */
+    uint32_t *claims_ids; /* claim sets of this role that may see it; none in catch-up */
     size_t claims_count;
 };
 
@@ -61,6 +61,8 @@ enum rt_changes_event_type {
     RT_EVENT_CATCH_UP,  /* a page of missed rows; is_last ends it */
     RT_EVENT_BROADCAST, /* a broadcast or presence message of another gateway, or of SQL */
     RT_EVENT_STATE,     /* connection to the database: up or down */
+    RT_EVENT_FAILED,    /* a filter or claim set that Postgres cannot evaluate (error says why): it
+                           gets no rows any more while the plan holds it; tell its bindings */
 };
 
 struct rt_changes_event {
@@ -75,12 +77,18 @@ struct rt_changes_event {
     /* answers */
     uint64_t token;
     bool is_ok, is_last;
-    char error[600];    /* CHECKED: Supabase's text; CATCH_UP: why it could not be complete */
+    char error[600];    /* CHECKED: Supabase's text, but for the event, which belongs between "[" and
+                           "schema:"; CATCH_UP: why it could not be complete; POLICY: why there is no
+                           answer */
     bool can_read, can_write; /* POLICY */
     /* BROADCAST */
-    char *text; /* what rt_changes_send was given */
+    char *text; /* what rt_changes_send was given; from SQL {"sql":true,"id","topic","event","payload",
+                   "private"} */
     /* STATE */
     bool is_up;
+    /* FAILED */
+    bool is_filter;
+    uint32_t failed_id;
 };
 void rt_changes_event_free(struct rt_changes_event *event);
 
@@ -89,7 +97,8 @@ void rt_changes_event_free(struct rt_changes_event *event);
 enum df_code rt_changes_new(struct rt_changes **out, const struct rt_config *config,
                             void (*wake)(void *arg), void *arg, struct df_error *err) DF_MUST_USE;
 void rt_changes_free(struct rt_changes *changes);
-struct rt_changes_event *rt_changes_take(struct rt_changes *changes); /* oldest first; caller owns */
+/* Oldest first; the caller owns it. Take until NULL: wake is not called again before. */
+struct rt_changes_event *rt_changes_take(struct rt_changes *changes);
 
 /* May this role subscribe so? Texts are borrowed for the call. is_ok or error in Supabase's words. */
 void rt_changes_check(struct rt_changes *changes, uint64_t token, const char *role,
@@ -101,7 +110,9 @@ void rt_changes_policy(struct rt_changes *changes, uint64_t token, const char *c
                        const char *topic, const char *extension);
 /* Rows of the table that were committed after `x_after` (the id of the last row the client has, or a
  * timestamp), as INSERT (or as the log says), under these claims and this filter, oldest first, in pages,
- * up to what the plan of version `until` covers live: together they are every row once. */
+ * up to what the plan of version `until` covers live: together they are every row once. So publish a
+ * new version for it, even of an unchanged plan, and hold live rows of this binding back until is_last:
+ * a client that has a live row is taken to have all that came before. */
 void rt_changes_catch_up(struct rt_changes *changes, uint64_t token, const char *schema,
                          const char *table, unsigned events, const char *filter_json,
                          const char *session, const char *claims_json, const char *x_after,

@@ -200,7 +200,7 @@ declare
     role_now text;
     wanted jsonb;
     statement text;
-    name text;
+    prepared text;
 begin
     select case
         when count(*) = 1 and min(a.atttypid) = 'pg_catalog.uuid'::regtype then pg_catalog.format(
@@ -236,15 +236,15 @@ begin
                     raise exception 'role "%" does not exist', role_now;
                 end if;
                 perform pg_catalog.set_config('role', role_now, true);
-                name := 'dealflow_' || pg_catalog.md5(role_now || statement);
-                if not exists (select from pg_catalog.pg_prepared_statements p where p.name = name) then
-                    execute pg_catalog.format('prepare %I', name) || statement;
+                prepared := 'dealflow_' || pg_catalog.md5(role_now || statement);
+                if not exists (select from pg_catalog.pg_prepared_statements p where p.name = prepared) then
+                    execute pg_catalog.format('prepare %I', prepared) || statement;
                 end if;
             end if;
             perform pg_catalog.set_config('request.jwt.claims', p_claims[i], true),
                 pg_catalog.set_config('request.jwt.claim.sub', coalesce(wanted ->> 'sub', ''), true),
                 pg_catalog.set_config('request.jwt.claim.role', role_now, true);
-            execute pg_catalog.format('execute %I (%L)', name, p_keys[i]) into seen;
+            execute pg_catalog.format('execute %I (%L)', prepared, p_keys[i]) into seen;
         exception when others then
             error := sqlerrm;
             role_now := null;
