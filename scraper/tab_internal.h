@@ -1,6 +1,6 @@
-/* scraper/tab_internal.h - the parts of a tab among themselves. tab.c: states and timers;
- * tab_setup.c: from a browser to a page that loads; tab_guard.c: which documents may load;
- * tab_read.c: what the page brings; tab_draw.c: pictures. */
+/* scraper/tab_internal.h - the parts of a tab among themselves. tab.c: states; tab_tick.c: what
+ * time does to them; tab_setup.c: from a browser to a page that loads; tab_guard.c: which documents
+ * may load; tab_read.c: what the page brings; tab_draw.c: pictures. */
 #ifndef SCRAPER_TAB_INTERNAL_H
 #define SCRAPER_TAB_INTERNAL_H
 
@@ -123,6 +123,8 @@ void scr_tab_recover(struct scr_tab *tab, const char *reason);
 void scr_tab_opening_failed(struct scr_tab *tab, const char *reason);
 void scr_tab_give_up(struct scr_tab *tab, const char *reason);
 void scr_tab_blocked(struct scr_tab *tab, const char *reason);
+void scr_tab_degrade(struct scr_tab *tab, const char *reason); /* for want of a source */
+void scr_tab_live(struct scr_tab *tab);
 /* The main frame has a new document. */
 void scr_tab_on_document(struct scr_tab *tab);
 /* The sources may have changed: decides, and acts on the decision. */
@@ -132,6 +134,11 @@ void scr_tab_step(struct scr_tab *tab, int64_t after_ms, void (*on_step)(struct 
 void scr_tab_on_life(struct scr_tab *tab);
 void scr_tab_on_chat(struct scr_tab *tab);
 void scr_tab_on_ended(struct scr_tab *tab, bool is_ended);
+
+/* --- tab_tick.c --- */
+
+void scr_tick_init(struct scr_tab *tab);
+void scr_tick_start(struct scr_tab *tab); /* the page is there; stops by itself when it has gone */
 
 /* --- tab_setup.c --- */
 
