@@ -590,7 +590,7 @@ static void on_delivery(void *arg, uint32_t events)
         switch (event->type) {
         case SCR_EVENT_COMMITTED: on_committed(monitor, event->capture); break;
         case SCR_EVENT_HELD: hold(monitor, event->capture); break;
-        case SCR_EVENT_DUPLICATE: break;
+        case SCR_EVENT_DUPLICATE: /* also after HELD */
         case SCR_EVENT_DROPPED: (void)was_held(monitor, &event->capture->id); break;
         case SCR_EVENT_ALARM: on_alarm(monitor, event->alarm); break;
         case SCR_EVENT_HISTORY: on_history(monitor, event); break;
