@@ -326,7 +326,7 @@ static void on_lines(void *arg, const struct scr_lines *lines)
     }
     int64_t now_ms = df_clock_mono_ms();
     bool is_first = lines->is_snapshot && !session->has_first_snapshot;
-    session->has_first_snapshot |= lines->is_snapshot;
+    session->has_first_snapshot |= lines->is_snapshot || lines->count > 0;
     session->last_report_ms = df_clock_wall_ms();
     scr_history_judge(session->history, &part, is_new, &is_gap, now_ms);
     session->gaps += is_gap;
