@@ -196,7 +196,7 @@ describe('by the frames of the page\'s socket', () => {
     it('04 a burst of 200 with 60 rows kept: all of them', async (t) => {
       const show = await Show.open(frames({ cap: 60 }));
       await show.control({ burst: 200 });
-      const result = await show.settled();
+      const result = await show.settled({ atLeast: 150 });
       t.diagnostic(figures(result));
       complete(result, { atLeast: 150 });
       await show.close();
@@ -309,9 +309,10 @@ describe('by the document', () => {
       it(`04 ${variant}: of a burst of 200, every row that was in the document`, async (t) => {
         const show = await Show.open(rows({ variant, cap: 60 }));
         await show.control({ burst: 200 });
-        const result = await show.settled();
+        const atLeast = variant === 'C' ? 50 : 150; // C's rows may leave before they are filled
+        const result = await show.settled({ atLeast });
         t.diagnostic(figures(result));
-        complete(result, { recall: variant === 'A' ? 1 : 0.995, atLeast: 60 });
+        complete(result, { recall: variant === 'A' ? 1 : 0.995, atLeast });
         await show.close();
       });
       repeats(() => rows({ variant }), `${variant} by document`);
@@ -327,7 +328,7 @@ describe('by the document of pages that are not drawn', { concurrency: 4 }, () =
     base = await daemon({ SCRAPER_SOURCE: 'document', SCRAPER_DRAW: 'never' });
   });
 
-  for (const variant of VARIANTS) {
+  for (const variant of ['A', 'B', 'C']) {
     it(`02 ${variant} undrawn, 5/s: every row once`, { timeout: 400_000 }, async (t) => {
       const show = await Show.open({ ...base, source: 'document', variant });
       const result = await show.chat(5, long ? 180 : 12);
@@ -336,6 +337,18 @@ describe('by the document of pages that are not drawn', { concurrency: 4 }, () =
       await show.close();
     });
   }
+});
+
+describe('by the document of a page that draws only inside animation frames, and may not', () => {
+  it('02 F undrawn: there is nothing to read, and it says so', { timeout: 90_000 }, async () => {
+    const base = await daemon({ SCRAPER_SOURCE: 'document', SCRAPER_DRAW: 'never', START_WAIT_MS: '0' });
+    const id = 'undrawn-f';
+    await site.control({ id, variant: 'F', rate: 5 });
+    const sessionId = await base.scraper.watch(site.live(id));
+    await base.scraper.reaches(sessionId, 'degraded', { timeoutMs: 45_000 });
+    await site.control({ id, rate: 0 });
+    assert.ok(base.client.of('error', sessionId).some((event) => event.code === 'DEGRADED'), 'clients are alarmed');
+  });
 });
 
 describe('06 a quiet chat whose rows outlive DEDUP_TTL_MS', { concurrency: 4 }, () => {
@@ -350,7 +363,7 @@ describe('06 a quiet chat whose rows outlive DEDUP_TTL_MS', { concurrency: 4 }, 
   for (const [source, variant] of [['frames', 'A'], ['document', 'A'], ['document', 'B'], ['document', 'C']]) {
     it(`06 ${variant} by ${source}: nothing is reported twice`, { timeout: QUIET_MS + 60_000 }, async () => {
       const show = await Show.open({ ...bases[source], source, variant });
-      const said = Array.from({ length: 15 }, (_, i) => ({ user: `u${i % 4}`, text: i % 3 ? 'W' : `line ${i}` }));
+      const said = Array.from({ length: 15 }, (_, i) => ({ user: `viewer${i % 4}`, text: i % 3 ? 'W' : `line ${i}` }));
       assert.deepEqual(texts(await show.say(said)), said.map((each) => each.text));
       await sleep(QUIET_MS / 2);
       await show.control({ rerender: 1 });
@@ -359,7 +372,7 @@ describe('06 a quiet chat whose rows outlive DEDUP_TTL_MS', { concurrency: 4 }, 
       await show.control({ disconnect: true, for_ms: 0 }); // the snapshot comes again
       await sleep(QUIET_MS / 4);
       assert.deepEqual(texts(show.messages()), said.map((each) => each.text));
-      assert.deepEqual(texts(await show.say([{ user: 'u1', text: 'W' }])), ['W'], 'and a new one is new');
+      assert.deepEqual(texts(await show.say([{ user: 'viewer1', text: 'W' }])), ['W'], 'and a new one is new');
       await show.close();
     });
   }
