@@ -189,7 +189,7 @@ static enum df_code open_context(struct scr_server *server, struct df_error *err
         .max_http_header_pool2 = HEADERS_AT_ONCE,
         .timeout_secs = 15,
         .keepalive_timeout = KEEPALIVE_S,
-        .server_string = "",
+        .server_string = "dealflow", /* in the few answers it gives itself; must not be empty */
         .retry_and_idle_policy = &no_idle_policy,
         .uid = -1,
         .gid = -1,

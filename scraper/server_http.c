@@ -371,27 +371,6 @@ int scr_http_on_body(struct scr_seat *seat, const char *bytes, size_t len)
     return df_buf_append(&request->body, bytes, len) ? 0 : -1;
 }
 
-int scr_http_on_body_end(struct scr_server *server, struct scr_seat *seat)
-{
-    struct scr_request *request = seat->request;
-    struct df_error err = {0};
-    json_t *body = NULL;
-
-    if (request == NULL || request->is_answered || request->body_expected == 0)
-        return 0;
-    enum df_code rc =
-        df_json_parse(&body, request->body.data, request->body.len, SCR_BODY_MAX, &err);
-    df_buf_release(&request->body);
-    if (rc != DF_OK)
-        answer_error(server, request, rc == DF_EINPUT ? 400 : 503, err.msg);
-    else if (!json_is_object(body))
-        answer_error(server, request, 400, "the body must be a JSON object");
-    else
-        ask_program(server, request, body);
-    json_decref(body);
-    return 0;
-}
-
 /* --- writing --------------------------------------------------------------------------------- */
 
 int scr_http_on_writeable(struct scr_server *server, struct scr_seat *seat)
@@ -420,6 +399,37 @@ int scr_http_on_writeable(struct scr_server *server, struct scr_seat *seat)
     scr_http_on_gone(seat);
     if (must_close || lws_http_transaction_completed(wsi))
         return -1;
+    return 0;
+}
+
+int scr_http_on_body_end(struct scr_server *server, struct scr_seat *seat)
+{
+    struct scr_request *request = seat->request;
+    struct df_error err = {0};
+    json_t *body = NULL;
+
+    /* When bytes follow a body in one packet, or a POST follows another request, libwebsockets 4.1
+     * says so again and again (and takes the POST's head for its body): the second time ends the
+     * connection, or it would never stop. */
+    if (request == NULL)
+        return -1;
+    if (request->has_body_ended) {
+        (void)scr_http_on_writeable(server, seat); /* the last chance for an answer that is ready */
+        return -1;
+    }
+    request->has_body_ended = true;
+    if (request->is_answered || request->body_expected == 0)
+        return 0;
+    enum df_code rc =
+        df_json_parse(&body, request->body.data, request->body.len, SCR_BODY_MAX, &err);
+    df_buf_release(&request->body);
+    if (rc != DF_OK)
+        answer_error(server, request, rc == DF_EINPUT ? 400 : 503, err.msg);
+    else if (!json_is_object(body))
+        answer_error(server, request, 400, "the body must be a JSON object");
+    else
+        ask_program(server, request, body);
+    json_decref(body);
     return 0;
 }
 

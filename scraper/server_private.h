@@ -26,6 +26,7 @@ struct scr_request {
     enum scr_route route;
     char route_id[SCR_ROUTE_ID_MAX];
     bool is_head, must_close, is_answered;
+    bool has_body_ended;
     size_t body_expected;
     struct df_buf body;
     struct scr_caller caller;

@@ -588,6 +588,95 @@ test('bytes that are no request are answered or dropped, and disturb nobody', as
   assert.match(await probe.raw(letters[0], { pieces: letters.slice(1), quietMs: 600 }), /^HTTP\/1.1 200 /);
 });
 
+test('requests in one packet are answered or end the connection, but never stop the server', async () => {
+  const probe = await common();
+  const get = 'GET /health HTTP/1.1\r\nHost: x\r\n\r\n';
+  const post = (body, bearer = KEY) =>
+    `POST /api/start-monitoring HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${bearer}\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+  const rows = [
+    [get + get, '200 200'],
+    [post('{"a":1}'), '200'],
+    [get + post('{"a":1}'), '200 400'], // libwebsockets takes its head for its body
+    [get + post('{"a":1}', 'wrong'), '200 401'],
+    [get + post('{"a":1}').slice(0, -7), '200 400'],
+    [post('{"a":1}') + get, '200'],
+    [post('{"a":1}') + post('{"b":2}'), '200'],
+    [post('{"a":1}') + 'rest', '200'],
+    [post(JSON.stringify({ a: 'x'.repeat(20_000) })) + get, '200'],
+    [post('{"waitMs":200}') + post('{"b":2}'), ''],
+    [`GET /health HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello${get}`, '200'],
+    [`${get}PUT /health HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello${get}`, '200 405'],
+  ];
+  for (const [bytes, want] of rows) {
+    const answer = await probe.raw(bytes, { quietMs: 700 });
+    const statuses = [...answer.matchAll(/HTTP\/1.1 (\d+)/g)].map((found) => found[1]).join(' ');
+    assert.equal(statuses, want, bytes.slice(0, 200));
+    assert.doesNotMatch(answer, /"b":2/);
+    assert.equal((await probe.ask('/health')).status, 200);
+  }
+});
+
+// Heads, bodies, frames and noise, cut and glued at random. What it found in libwebsockets 4.1: an endless
+// loop, and an assertion of its own.
+test('random pieces of requests and frames leave the server as it was', async () => {
+  const probe = await Probe.start();
+  const seconds = process.env.DF_LONG === '1' ? 120 : 8;
+  let seed = Number(process.env.DF_SEED ?? Date.now() % 2 ** 31);
+  console.log(`# DF_SEED=${seed}`);
+  const below = (n) => { // mulberry32
+    seed = (seed + 0x6d2b79f5) | 0;
+    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) % n;
+  };
+  const pick = (list) => list[below(list.length)];
+  const noise = (n) => Buffer.from(Array.from({ length: below(n) }, () => below(256))).toString('latin1');
+  const auth = () => pick(['', `Authorization: Bearer ${KEY}\r\n`, 'Authorization: Bearer x\r\n']);
+  const text = (value) => {
+    const bytes = Buffer.from(value);
+    return Buffer.concat([Buffer.from([0x81, 0x80 | bytes.length, 0, 0, 0, 0]), bytes]).toString('latin1');
+  };
+  const kinds = [
+    () => `${pick(['GET', 'HEAD', 'OPTIONS', 'DELETE', 'PUT', 'PATCH'])} ${pick(['/health', '/', '/ws', '/api/streams', '/api/screenshot/x', '/%2f', '/a?b=%0a', 'x', '*'])} HTTP/1.${below(2)}\r\nHost: ${pick(['x', 'loop', 'clients'])}\r\n${auth()}` +
+      `${pick(['', 'Connection: close\r\n', 'Connection: keep-alive\r\n', 'Expect: 100-continue\r\n', 'Upgrade: h2c\r\nConnection: upgrade\r\n'])}${pick(['', '', `Content-Length: ${below(20)}\r\n`])}\r\n`,
+    () => {
+      const body = pick(['', '{}', '{"a":1}', '{"waitMs":50}', `{"x":"${'y'.repeat(below(70_000))}"}`]);
+      return `POST ${pick(['/api/start-monitoring', '/api/stop-monitoring', '/health', '/no'])} HTTP/1.1\r\nHost: x\r\n${auth()}Content-Length: ${body.length + pick([0, 0, 0, 0, -1, 1, 100])}\r\n\r\n${body}`;
+    },
+    () => `GET ${pick(['/ws', '/'])} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: ${pick(['13', '8', 'x'])}\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n${auth()}` +
+      `${pick(['', `Sec-WebSocket-Protocol: bearer.${KEY}, dealflow\r\n`, `Sec-WebSocket-Protocol: ${'a,'.repeat(below(300))}loop\r\n`, 'Sec-WebSocket-Extensions: permessage-deflate\r\n'])}\r\n`,
+    () => String.fromCharCode(0x80 | below(16) | (below(8) << 4), pick([0x80, 0x81, 0x85, 0xfe, 0xff, 5])) + noise(20),
+    () => text(pick(['{"action":"ping"}', '{"action":"monitor"}', '{"type":"auth","token":"x"}', `{"type":"auth","token":"${KEY}"}`])),
+    () => noise(40),
+  ];
+  const one = () => new Promise((resolve) => {
+    const socket = net.connect(probe.port, '127.0.0.1').on('data', () => {});
+    const hammer = setTimeout(() => socket.destroy(), 2000);
+    let bytes = Buffer.from(Array.from({ length: 1 + below(5) }, () => pick(kinds)()).join(''), 'latin1');
+    const lastWait = below(3) ? 0 : below(300);
+    const cuts = Array.from({ length: 12 }, () => [below(2), below(4) ? 0 : below(10), below(1000)]);
+    const write = () => {
+      if (socket.destroyed) return;
+      if (bytes.length === 0) { setTimeout(() => socket.destroy(), lastWait); return; }
+      const [whole, wait, share] = cuts.pop() ?? [1, 0, 0];
+      const n = whole ? bytes.length : 1 + Math.floor(bytes.length * share / 1000);
+      socket.write(bytes.subarray(0, n));
+      bytes = bytes.subarray(n);
+      setTimeout(write, wait);
+    };
+    socket.on('connect', write).on('error', () => {}).on('close', () => { clearTimeout(hammer); resolve(); });
+  });
+  const end = Date.now() + seconds * 1000;
+  let count = 0;
+  while (Date.now() < end) {
+    probe.command({ broadcast: { type: 'x', padding: 'p'.repeat(below(3000)) } });
+    await Promise.all(Array.from({ length: 16 }, one));
+    count += 16;
+    assert.equal((await probe.ask('/health', { agent: false })).status, 200, `after ${count} connections`);
+  }
+  await probe.stop();
+});
+
 test('METRICS_LISTEN serves its own paths, on a unix socket or a port', async (t) => {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'df-srv-'));
   const socketPath = path.join(dir, 'metrics.sock');
