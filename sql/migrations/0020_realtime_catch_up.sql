@@ -230,8 +230,10 @@ as $$
         select l.*, case when l.xid = p_xid and l.seq = p_seq then p_had else 0 end as had
         from dealflow.change_log l
         where l.xid >= least(pg_catalog.pg_snapshot_xmin(p_seen), p_xid)
-          and not pg_catalog.pg_visible_in_snapshot(l.xid, p_seen)
-          and not (l.xid = p_xid and l.seq < p_seq)
+          -- A transaction's own id is not among those its snapshot names as running.
+          and (l.xid = p_xid or not pg_catalog.pg_visible_in_snapshot(l.xid, p_seen))
+          and not (l.xid = p_xid and (l.seq < p_seq or l.seq = p_seq and p_had >=
+              coalesce(pg_catalog.cardinality(l.ids), pg_catalog.jsonb_array_length(l.keys))))
           and (pg_catalog.pg_visible_in_snapshot(l.xid, p_last)
               or pg_catalog.pg_visible_in_snapshot(l.xid, p_upto) and l.seq <= p_upto_seq)
           and l.table_schema = p_schema and l.table_name = p_table and l.op = any (p_ops)
@@ -240,7 +242,6 @@ as $$
         order by l.seq
         limit p_limit
     ) as c
-    where c.had < coalesce(pg_catalog.cardinality(c.ids), pg_catalog.jsonb_array_length(c.keys))
     order by c.seq
 $$;
 comment on function dealflow.realtime_missed(text, text, text[], uuid, pg_snapshot, xid8, bigint,
