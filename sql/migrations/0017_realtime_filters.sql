@@ -158,8 +158,8 @@ begin
         -- A pattern is read only where it meets a value.
         if condition ->> 'op' in ('match', 'imatch') then
             execute pg_catalog.format('select '''' ~ %L', condition ->> 'value');
-        elsif condition ->> 'op' in ('like', 'ilike') then
-            execute pg_catalog.format('select repeat(''x'', 100) like %L', condition ->> 'value');
+        elsif condition ->> 'op' in ('like', 'ilike') and condition ->> 'value' ~ '(^|[^\\])(\\\\)*\\$' then
+            raise exception 'LIKE pattern must not end with escape character' using errcode = '22025';
         end if;
     end loop;
 end

@@ -124,8 +124,8 @@ begin
         source_sql := pg_catalog.format('jsonb_array_elements($3) with ordinality as o (old, n)'
             ' cross join lateral jsonb_populate_record(null::%s, o.old) as t', rel);
     elsif p_ids is not null then
-        source_sql := pg_catalog.format('unnest($1) with ordinality as k (%I, n) join %s t on %s',
-            key_names[1], rel, join_sql);
+        source_sql := pg_catalog.format('unnest($1) with ordinality as k (key, n) join %s t on t.%I = k.key',
+            rel, key_names[1]);
     else
         n_sql := 'e.n';
         source_sql := pg_catalog.format('jsonb_array_elements($2) with ordinality as e (key, n)'
@@ -162,7 +162,8 @@ begin
         ) as a
         order by r.n$sql$,
         n_sql, key_sql,
-        case p_op when 'DELETE' then 'null::jsonb' else 'to_jsonb(t)' end,
+        -- "t" alone would be a column of that name, if there is one.
+        case p_op when 'DELETE' then 'null::jsonb' else 'to_jsonb(t.*)' end,
         case p_op when 'INSERT' then 'null::jsonb' when 'DELETE' then old_sql
             else 'case when o.old is null or o.old = ''null'' then ''{}'' else ' || old_sql || ' end' end,
         case when p_filters is null then '''{}''::int[]'
