@@ -21,7 +21,6 @@ enum {
     OTHER_DESCRIPTORS = 384, /* browser pipes, outbox, posts to the function, listeners ... */
     SWEEP_MS = 1000,
     STOP_WAIT_MS = 1000,
-    KEEPALIVE_S = 60,
     SERVICE_BYTES = 20 << 10, /* libwebsockets' scratch: must hold a whole answer to an upgrade */
     HEADERS_AT_ONCE = 256,    /* requests read or waited for at once */
 };
@@ -188,7 +187,6 @@ static enum df_code open_context(struct scr_server *server, struct df_error *err
         .max_http_header_data2 = SCR_HEAD_MAX_BYTES,
         .max_http_header_pool2 = HEADERS_AT_ONCE,
         .timeout_secs = 15,
-        .keepalive_timeout = KEEPALIVE_S,
         .server_string = "dealflow", /* in the few answers it gives itself; must not be empty */
         .retry_and_idle_policy = &no_idle_policy,
         .uid = -1,

@@ -1,4 +1,8 @@
-/* scraper/server_http.c - requests and their answers. */
+/* scraper/server_http.c - requests and their answers.
+ *
+ * One request a connection: when two come in one packet and the second has a body,
+ * libwebsockets 4.1 reads that out of memory it has freed. Callers come seldom, so a connection
+ * each costs nothing. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,7 +72,7 @@ static void append_preflight(struct df_buf *head, enum scr_route route)
 
 /* The head of an answer. content_type NULL: no body. */
 static void append_head(struct df_buf *head, const struct scr_server *server, int status,
-                        const char *origin, const char *content_type, size_t len, bool must_close)
+                        const char *origin, const char *content_type, size_t len)
 {
     (void)df_buf_printf(head, "HTTP/1.1 %d %s\r\n", status, phrase(status));
     if (content_type != NULL)
@@ -78,8 +82,7 @@ static void append_head(struct df_buf *head, const struct scr_server *server, in
                             content_type, len);
     if (status == 401)
         (void)df_buf_append_str(head, "WWW-Authenticate: Bearer\r\n");
-    if (must_close)
-        (void)df_buf_append_str(head, "Connection: close\r\n");
+    (void)df_buf_append_str(head, "Connection: close\r\n");
     append_cors(head, server, origin);
 }
 
@@ -95,7 +98,7 @@ static void answer(struct scr_server *server, struct scr_request *request, int s
     if (status >= 400)
         server->stats.refused++;
     df_buf_init(&head, 8192);
-    append_head(&head, server, status, request->origin, content_type, len, request->must_close);
+    append_head(&head, server, status, request->origin, content_type, len);
     if (request->route != SCR_ROUTE_NONE && status == 204)
         append_preflight(&head, request->route);
     (void)df_buf_append_str(&head, extra);
@@ -301,7 +304,6 @@ static bool expect_body(struct scr_server *server, struct scr_request *request)
 {
     int64_t len = body_length(request->wsi);
 
-    request->must_close = true; /* what follows could be read as a request */
     if (len < 0) {
         answer_error(server, request, 411, "the body needs a Content-Length");
     } else if (len > SCR_BODY_MAX) {
@@ -309,7 +311,6 @@ static bool expect_body(struct scr_server *server, struct scr_request *request)
     } else if (len == 0) {
         answer_error(server, request, 400, "Unexpected end of JSON input");
     } else if (identify(server, request)) {
-        request->must_close = false;
         request->body_expected = (size_t)len;
         return true;
     }
@@ -346,7 +347,8 @@ int scr_http_on_head(struct scr_server *server, struct lws *wsi, struct scr_seat
     char *uri = NULL;
     int uri_len = 0;
 
-    scr_http_on_gone(seat); /* the one before on a kept connection; none is left by rights */
+    if (seat->request != NULL)
+        return -1; /* see above: there is no second one */
     struct scr_request *request = new_request(server, wsi);
     if (request == NULL)
         return -1;
@@ -356,8 +358,6 @@ int scr_http_on_head(struct scr_server *server, struct lws *wsi, struct scr_seat
                                               : scr_route_find(path, request->route_id);
     request->is_head = method == LWSHUMETH_HEAD;
     request->origin = scr_server_copy_header(wsi, WSI_TOKEN_ORIGIN);
-    request->must_close =
-        body_length(wsi) > 0 || lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0;
     route(server, request, method);
     return 0;
 }
@@ -395,11 +395,8 @@ int scr_http_on_writeable(struct scr_server *server, struct scr_seat *seat)
         lws_callback_on_writable(wsi);
         return 0;
     }
-    bool must_close = request->must_close;
     scr_http_on_gone(seat);
-    if (must_close || lws_http_transaction_completed(wsi))
-        return -1;
-    return 0;
+    return -1;
 }
 
 int scr_http_on_body_end(struct scr_server *server, struct scr_seat *seat)
@@ -408,9 +405,8 @@ int scr_http_on_body_end(struct scr_server *server, struct scr_seat *seat)
     struct df_error err = {0};
     json_t *body = NULL;
 
-    /* When bytes follow a body in one packet, or a POST follows another request, libwebsockets 4.1
-     * says so again and again (and takes the POST's head for its body): the second time ends the
-     * connection, or it would never stop. */
+    /* When bytes follow a body in one packet libwebsockets 4.1 says so again and again: the second
+     * time ends the connection, or it would never stop. */
     if (request == NULL)
         return -1;
     if (request->has_body_ended) {
@@ -439,7 +435,6 @@ int scr_http_refuse_upgrade(struct scr_server *server, struct lws *wsi, int stat
     char *origin = scr_server_copy_header(wsi, WSI_TOKEN_ORIGIN);
     char *text = error_text(error);
     struct df_buf out;
-    int rc = -1;
 
     df_buf_init(&out, 16384);
     server->stats.requests++;
@@ -447,17 +442,16 @@ int scr_http_refuse_upgrade(struct scr_server *server, struct lws *wsi, int stat
     for (int i = 0; i < LWS_PRE; i++)
         (void)df_buf_append_char(&out, ' ');
     if (text != NULL) {
-        append_head(&out, server, status, origin, "application/json", strlen(text), true);
+        append_head(&out, server, status, origin, "application/json", strlen(text));
         (void)df_buf_append_str(&out, "\r\n");
         (void)df_buf_append_str(&out, text);
     }
     if (text != NULL && !out.failed) {
         size_t len = out.len - LWS_PRE;
-        int n = lws_write(wsi, (unsigned char *)out.data + LWS_PRE, len, LWS_WRITE_HTTP);
-        rc = n == (int)len ? 1 : -1;
+        (void)lws_write(wsi, (unsigned char *)out.data + LWS_PRE, len, LWS_WRITE_HTTP);
     }
     df_buf_release(&out);
     free(text);
     free(origin);
-    return rc;
+    return -1; /* the connection ends when it is written */
 }

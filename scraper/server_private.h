@@ -17,15 +17,15 @@ enum {
     SCR_BODY_MAX = 64 << 10, /* longest request body */
 };
 
-/* A request that was read and is not answered in full. Lives from its head to the last byte of the
- * answer; the connection may go first. */
+/* The request of a connection. Lives from its head to the last byte of the answer; the connection
+ * may go first. */
 struct scr_request {
     struct scr_request *next, **link;
     struct lws *wsi;
     uint64_t id;
     enum scr_route route;
     char route_id[SCR_ROUTE_ID_MAX];
-    bool is_head, must_close, is_answered;
+    bool is_head, is_answered;
     bool has_body_ended;
     size_t body_expected;
     struct df_buf body;

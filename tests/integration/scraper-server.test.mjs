@@ -223,28 +223,21 @@ test('takes a JSON object of up to 64 KiB as body, and says what is wrong with o
   assert.match(pieces, /"body":\{"a":"b"\}/);
 });
 
-test('answers late, large and one after another on a kept connection', async () => {
+test('answers late and large, and one request on each connection', async () => {
   const probe = await common();
-  const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
-  await probe.ask('/health', { agent });
   const started = Date.now();
-  const late = probe.post('/api/start-monitoring', { waitMs: 700 }, { agent });
+  const late = probe.post('/api/start-monitoring', { waitMs: 700 });
   const other = await probe.ask('/health');
   assert.equal(other.status, 200);
   assert.ok(Date.now() - started < 600, 'others are answered meanwhile');
   assert.deepEqual((await late).json, { type: 'late' });
   assert.ok(Date.now() - started >= 690);
-  const picture = await probe.ask('/api/screenshot/x', { bearer: KEY, agent });
+  const picture = await probe.ask('/api/screenshot/x', { bearer: KEY });
   assert.equal(picture.headers['content-type'], 'image/png');
   const want = Buffer.alloc(700_000);
   for (let i = 0; i < want.length; i++) want[i] = (i * 7) >> 3;
   assert.ok(picture.bytes.equals(want), 'all bytes, in order');
-  const last = await probe.ask('/health', { agent });
-  assert.equal(last.reused, true);
-  agent.destroy();
-  const request = 'GET /health HTTP/1.1\r\nHost: x\r\n\r\n';
-  const both = await probe.raw(request + request, { quietMs: 500 });
-  assert.equal(both.match(/HTTP\/1.1 200 OK/g).length, 2);
+  assert.equal(picture.headers.connection, 'close');
   // One that leaves before its answer is there harms nobody.
   const leaver = net.connect(probe.port, '127.0.0.1');
   leaver.on('error', () => {});
@@ -588,24 +581,23 @@ test('bytes that are no request are answered or dropped, and disturb nobody', as
   assert.match(await probe.raw(letters[0], { pieces: letters.slice(1), quietMs: 600 }), /^HTTP\/1.1 200 /);
 });
 
-test('requests in one packet are answered or end the connection, but never stop the server', async () => {
+test('of requests in one packet the first is answered, and none stops the server', async () => {
   const probe = await common();
   const get = 'GET /health HTTP/1.1\r\nHost: x\r\n\r\n';
-  const post = (body, bearer = KEY) =>
-    `POST /api/start-monitoring HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${bearer}\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+  const post = (body) =>
+    `POST /api/start-monitoring HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${KEY}\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
   const rows = [
-    [get + get, '200 200'],
+    [get + get, '200'],
     [post('{"a":1}'), '200'],
-    [get + post('{"a":1}'), '200 400'], // libwebsockets takes its head for its body
-    [get + post('{"a":1}', 'wrong'), '200 401'],
-    [get + post('{"a":1}').slice(0, -7), '200 400'],
+    [get + post('{"b":2}'), '200'],
+    [get + post('{"b":2}').slice(0, -7), '200'],
     [post('{"a":1}') + get, '200'],
     [post('{"a":1}') + post('{"b":2}'), '200'],
     [post('{"a":1}') + 'rest', '200'],
     [post(JSON.stringify({ a: 'x'.repeat(20_000) })) + get, '200'],
-    [post('{"waitMs":200}') + post('{"b":2}'), ''],
+    [post('{"waitMs":200}') + post('{"b":2}'), ''], // more than was asked for: not waited for
     [`GET /health HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello${get}`, '200'],
-    [`${get}PUT /health HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello${get}`, '200 405'],
+    [`PUT /health HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello${get}`, '405'],
   ];
   for (const [bytes, want] of rows) {
     const answer = await probe.raw(bytes, { quietMs: 700 });
@@ -617,7 +609,7 @@ test('requests in one packet are answered or end the connection, but never stop 
 });
 
 // Heads, bodies, frames and noise, cut and glued at random. What it found in libwebsockets 4.1: an endless
-// loop, and an assertion of its own.
+// loop, an assertion, memory used after it was freed.
 test('random pieces of requests and frames leave the server as it was', async () => {
   const probe = await Probe.start();
   const seconds = process.env.DF_LONG === '1' ? 120 : 8;
