@@ -275,8 +275,7 @@ describe('ends and walls', { concurrency: 5 }, () => {
       const base = await daemon(t, own.settings);
       await own.control({ id: 'wall', status });
       const sessionId = await base.scraper.watch(own.live('wall'));
-      const session = await base.scraper.session(sessionId);
-      assert.equal(session.state, 'blocked');
+      const session = await base.scraper.reaches(sessionId, 'blocked');
       assert.match(session.reason, new RegExp(String(status)));
       assert.equal(base.client.of('stream_state', sessionId).at(-1).httpStatus, status);
       assert.equal((await own.stats()).live, 1);
@@ -372,7 +371,11 @@ describe('the daemon', () => {
     const files = fs.readdirSync(`/proc/${base.scraper.pid}/fd`).length;
     for (let i = 0; i < cycles; i += 2) await Promise.all([cycle(i), cycle(i + 1)]);
     await settles(base.scraper);
-    assert.deepEqual(descendants(base.scraper.pid).filter((each) => each.state === 'Z').map((each) => each.name), [], 'zombies');
+    await until('no zombie', () => { // Chromium's own processes reap theirs when they come to it
+      const zombies = descendants(base.scraper.pid).filter((each) => each.state === 'Z');
+      if (zombies.length) throw new Error(JSON.stringify(zombies));
+      return true;
+    });
     assert.equal(base.scraper.leftProfiles().length, 1);
     const now = fs.readdirSync(`/proc/${base.scraper.pid}/fd`).length;
     assert.ok(now <= files + 2, `descriptors: ${files} -> ${now}`);
