@@ -85,12 +85,13 @@ async function startNginx(box, name, settings) {
   return { nginx, url: `http://127.0.0.1:${port}${ENDPOINT}`, port };
 }
 
-/** The configuration people run, from its templates; logs and limits as they are by default. */
-async function startPublicDoor(box, { socket, metrics }) {
+/** The configuration people run, from its templates; logs and limits as they are by default. more: further
+ * settings of the templates. */
+async function startPublicDoor(box, { socket, metrics, more = {} }) {
   const dir = box.file('public-door');
   const port = await freePort();
   run(PUBLIC_DOOR, [dir], { env: { ...process.env, HTTP_PORT: String(port), FCGI_SOCKET: socket,
-    METRICS_LISTEN: metrics } });
+    METRICS_LISTEN: metrics, ...more } });
   const nginx = box.start('public-door', 'nginx',
     ['-p', dir, '-c', path.join(dir, 'nginx.conf'), '-g', 'daemon off;']);
   return { nginx, url: `http://127.0.0.1:${port}${ENDPOINT}`, port };
@@ -159,7 +160,7 @@ async function peer(box, { db, token, analyzer, pool }) {
   return contender;
 }
 
-async function project(box, { build, db, token, secret, analyzer, publicDoor = false, env = {} }) {
+async function project(box, { build, db, token, secret, analyzer, publicDoor = false, door = {}, env = {} }) {
   const socket = box.file('project.sock');
   const metrics = box.file('project-metrics.sock');
   const program = box.start('project', path.join(build, 'bin', 'monitor-realtime-stream'), [], {
@@ -171,7 +172,7 @@ async function project(box, { build, db, token, secret, analyzer, publicDoor = f
   await box.ready('project', program,
     async () => (await ask({ socketPath: metrics, path: '/readyz' })).status === 200);
   const contender = { name: 'project', metrics, program,
-    ...await (publicDoor ? startPublicDoor(box, { socket, metrics })
+    ...await (publicDoor ? startPublicDoor(box, { socket, metrics, more: door })
       : startNginx(box, 'project', { socket, metrics, pass: fastcgi() })) };
   await box.ready('project behind nginx', contender.nginx, () => answers(contender, db, token));
   return contender;

@@ -47,13 +47,15 @@ function writeBodies(file, sessions) {
   fs.writeFileSync(file, `${bodies.join('\n')}\n`);
 }
 
-function serviceToken(secret) {
+function signedToken(secret, claims) {
   const encode = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
   const now = Math.floor(Date.now() / 1000);
   const text = `${encode({ alg: 'HS256', typ: 'JWT' })}.${encode(
-    { iss: 'dealflow', role: 'service_role', iat: now, exp: now + 86400 })}`;
+    { iss: 'dealflow', iat: now, exp: now + 86400, ...claims })}`;
   return `${text}.${crypto.createHmac('sha256', secret).update(text).digest('base64url')}`;
 }
+
+const serviceToken = (secret) => signedToken(secret, { role: 'service_role' });
 
 /** utime, stime, cutime, cstime of a process in ticks; zeros when it is gone. */
 function ticks(pid) {
@@ -155,4 +157,5 @@ async function measure(db, contender, load) {
   };
 }
 
-module.exports = { ENDPOINT, writeBodies, serviceToken, wrk, measure, cpuSeconds, peakRssMib };
+module.exports = { ENDPOINT, writeBodies, signedToken, serviceToken, wrk, measure, cpuSeconds, machineSeconds,
+  peakRssMib };
