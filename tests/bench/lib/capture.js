@@ -15,11 +15,7 @@ const SERVER = path.join(ROOT, 'tests', 'bench', 'oldway', 'server.js');
 const LIB = path.join(ROOT, 'tests', 'integration', 'lib');
 
 /** Where the daemon's lines go, for the figures about the daemon alone. */
-const SINKS = {
-  nowhere: 'capture and WebSocket only', // the session ids are no UUIDs: watched, not delivered
-  outbox: 'with the outbox, nothing posted',
-  endpoint: 'with the outbox, posted to an endpoint that answers at once',
-};
+const SINKS = { outbox: 'nothing posted', endpoint: 'posted to an endpoint that answers at once' };
 
 async function begin(box, settings) {
   const { FakeSite, score, wallMs } = await import(path.join(LIB, 'fakestream.mjs'));
@@ -33,10 +29,10 @@ async function begin(box, settings) {
 }
 
 /** Streams of their own for each run: {session, id, url}. */
-async function makeStreams({ site }, run, count, rate, { uuids = true } = {}) {
+async function makeStreams({ site }, run, count, rate) {
   const streams = Array.from({ length: count }, (_, i) => {
     const id = `bench-${run}-${i}`;
-    return { id, url: site.live(id), session: uuids ? crypto.randomUUID() : id };
+    return { id, url: site.live(id), session: crypto.randomUUID() };
   });
   for (const { id } of streams) await site.control({ id, rate, profile: 'mix', variant: 'A' });
   return streams;
@@ -97,10 +93,11 @@ async function startOurs(context, run, streams, env = {}) {
 }
 
 async function waitFor(name, child, port) {
-  await until(name, async () => {
-    if (child.end) throw new Error(`${child.end}: ${fs.readFileSync(child.log, 'utf8').slice(-1500)}`);
-    return get(`http://127.0.0.1:${port}/health`);
-  }, STARTING_MS);
+  const ended = child.ended.then(() => {
+    throw new Error(`${name} ended (${child.end}): ${fs.readFileSync(child.log, 'utf8').slice(-1500)}`);
+  });
+  await Promise.race([ended, until(name, () => !child.end && get(`http://127.0.0.1:${port}/health`), STARTING_MS)]);
+  ended.catch(() => {}); // from now on it is stopped on purpose
 }
 
 /** A client that notes when each message came. */
@@ -118,20 +115,22 @@ function listen({ wallMs }, port) {
   });
 }
 
-/** What was used between two moments, and by whom; pids: whose time counts. */
+/** What was used between two moments, and by whom. only: by the root process alone, its first thread
+ * (capture and clients) apart from the rest (outbox and delivery). */
 function meter({ proc, site }, root, only) {
   const now = () => {
-    const mine = only ? proc.processCpuSeconds(root) : proc.treeCpuSeconds(root);
-    const tree = only ? proc.treeCpuSeconds(root) : mine;
+    const tree = proc.treeCpuSeconds(root);
+    const threads = only ? proc.threadCpuSeconds(root) : { first: tree, others: 0 };
     const ours = tree + proc.treeCpuSeconds(site.child.pid) + proc.processCpuSeconds(process.pid);
-    return { mine, ours, machine: proc.machineCpuSeconds(), at: performance.now() };
+    return { ...threads, ours, machine: proc.machineCpuSeconds(), at: performance.now() };
   };
   const began = now();
   return () => {
     const ended = now();
     const seconds = (ended.at - began.at) / 1000;
     const foreign = ended.machine.busy - began.machine.busy - (ended.ours - began.ours);
-    return { cpu: (ended.mine - began.mine) / seconds, foreign: Math.max(0, foreign) / (ended.machine.all - began.machine.all) };
+    return { cpu: (ended.first - began.first) / seconds, cpuOthers: (ended.others - began.others) / seconds,
+      foreign: Math.max(0, foreign) / (ended.machine.all - began.machine.all) };
   };
 }
 
@@ -161,9 +160,9 @@ async function window(context, streams, started, { from, only, seconds }) {
   const client = await listen(context, started.port);
   await sleep(settings.settle * 1000);
   const since = wallMs();
-  const used = meter(context, started.child.pid, only);
+  const stop = meter(context, started.child.pid, only);
   await sleep(seconds * 1000);
-  const { cpu, foreign } = used();
+  const used = stop();
   const until_ = wallMs();
   const processes = proc.tree(started.child.pid);
   const pss = proc.pssBytes(only ? [started.child.pid] : processes.map((each) => each.pid));
@@ -171,7 +170,7 @@ async function window(context, streams, started, { from, only, seconds }) {
   await sleep(LATE_MS);
   client.close();
   const judged = await judge(context, streams, client.messages, { since, until: until_ }, from);
-  return { ...judged, cpu, foreign, pss, processes: processes.length };
+  return { ...judged, ...used, pss, processes: processes.length };
 }
 
 async function measure(context, name, count) {
@@ -204,10 +203,10 @@ function endpoint() {
 async function daemonAlone(context, { tabs, rate, sink }) {
   const { box, settings } = context;
   const run = ++context.runs;
-  const streams = await makeStreams(context, run, tabs, rate, { uuids: sink !== 'nowhere' });
+  const streams = await makeStreams(context, run, tabs, rate);
   const server = sink === 'endpoint' ? await endpoint() : null;
   const started = await startOurs(context, run, streams, server
-    ? { SUPABASE_URL: `http://127.0.0.1:${server.address().port}`, SUPABASE_SERVICE_ROLE_KEY: 'bench' } : {});
+    ? { SUPABASE_URL: `http://127.0.0.1:${server.address().port}`, SUPABASE_SERVICE_ROLE_KEY: 'bench-service-role-key' } : {});
   try {
     const result = await window(context, streams, started, { from: 'sent', only: true, seconds: settings.seconds });
     return { ...result, delivered: server ? server.messages : 0 };
