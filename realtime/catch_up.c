@@ -11,10 +11,7 @@
 #include "realtime/plan.h"
 #include "realtime/resolve.h"
 
-#define PAGE_ENTRIES 100 /* of up to 180 rows; RT_BATCH_ROWS are resolved at once */
-#define PAGE_ENTRIES_TEXT "100"
-#define PAGE_ROWS 1000
-#define PAGE_ROWS_TEXT "1000"
+#define PAGE_ROWS "1000" /* of which RT_BATCH_ROWS are resolved at once */
 
 const struct rt_db_statement rt_catch_up_statements[] = {
     {"position", "select place, seen, xid, seq, had, made_at, key, reason"
@@ -22,10 +19,10 @@ const struct rt_db_statement rt_catch_up_statements[] = {
     {"missed", "select snapshot, seq, stream_session_id, table_schema, table_name, op, at, age_ms, ids,"
                " keys, old_rows from dealflow.realtime_missed($1, $2, $3::text[], $4::uuid,"
                " $5::pg_snapshot, $6::xid8, $7::bigint, $8::int, $9::pg_snapshot, $10::pg_snapshot,"
-               " $11::bigint, $12::bigint, " PAGE_ENTRIES_TEXT ")"},
+               " $11::bigint, $12::bigint, " PAGE_ROWS ")"},
     {"made", "select made_at, key, stream_session_id, table_schema, table_name, op, at, age_ms, ids,"
              " keys, old_rows from dealflow.realtime_made($1, $2, $3::uuid, $4::timestamptz, $5::jsonb,"
-             " $6::pg_snapshot, $7::pg_snapshot, $8::bigint, " PAGE_ROWS_TEXT ")"},
+             " $6::pg_snapshot, $7::pg_snapshot, $8::bigint, " PAGE_ROWS ")"},
 };
 const size_t rt_catch_up_statement_count =
     sizeof rt_catch_up_statements / sizeof rt_catch_up_statements[0];
@@ -326,7 +323,7 @@ static enum df_code run_page(struct rt_catch_up *catch_up, struct rt_db *db, boo
                             entry->session, &entry->matches))
             rc = df_error_set(err, DF_ENOMEM, "out of memory");
     }
-    *is_more = total == (is_from_log(catch_up) ? PAGE_ENTRIES : PAGE_ROWS);
+    *is_more = total > 0;
     if (rc == DF_OK)
         rc = send_page(catch_up, db, entries, total, result, err);
     for (size_t i = 0; entries != NULL && i < total; i++)

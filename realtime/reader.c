@@ -14,14 +14,15 @@
 #include "shared/clock.h"
 #include "shared/log.h"
 
-enum { PAGE_ENTRIES = 1000, WINDOW_ROWS = 400 };
-#define PAGE_ENTRIES_TEXT "1000"
+enum { WINDOW_ROWS = 400 };
+/* Entries in a page. Each page looks at all that is unread, so that many are read in large ones. */
+enum { PAGE_ENTRIES = 1000, LARGE_PAGE_ENTRIES = 8000 };
 #define POLL_MS 5000 /* a notification that never came costs no more than this */
 
 static const struct rt_db_statement own_statements[] = {
     {"log", "select snapshot, seq, stream_session_id, table_schema, table_name, op, at, age_ms, ids,"
             " keys, old_rows from dealflow.realtime_log($1::pg_snapshot, $2::pg_snapshot, $3::bigint,"
-            " " PAGE_ENTRIES_TEXT ")"},
+            " $4::int)"},
     {"message", "select dealflow.realtime_message($1::bigint)"},
 };
 enum { OWN_STATEMENTS = sizeof own_statements / sizeof own_statements[0], STATEMENTS_MAX = 8 };
@@ -107,9 +108,9 @@ static void record_milestone(struct reader *reader, uint64_t version)
 /* Where reading begins: now. */
 static enum df_code find_place(struct reader *reader, struct df_error *err)
 {
-    const char *const params[] = {NULL, NULL, "0"};
+    const char *const params[] = {NULL, NULL, "0", "1"};
     PGresult *result = NULL;
-    enum df_code rc = rt_db_execute(&reader->work, "log", 3, params, &result, err);
+    enum df_code rc = rt_db_execute(&reader->work, "log", 4, params, &result, err);
 
     if (rc != DF_OK)
         return rc;
@@ -359,15 +360,18 @@ static enum df_code run_page(struct reader *reader, const PGresult *result, stru
 static enum df_code read_page(struct reader *reader, bool *is_more, struct df_error *err)
 {
     struct rt_place *place = &reader->place;
-    char seq[24];
+    bool is_first = place->upto[0] == '\0';
+    size_t limit = is_first ? PAGE_ENTRIES : LARGE_PAGE_ENTRIES;
+    char seq[24], limit_text[24];
     PGresult *result = NULL;
 
     (void)snprintf(seq, sizeof seq, "%lld", (long long)place->seq);
-    const char *const params[] = {place->last, place->upto[0] == '\0' ? NULL : place->upto, seq};
-    enum df_code rc = rt_db_execute(&reader->work, "log", 3, params, &result, err);
+    (void)snprintf(limit_text, sizeof limit_text, "%zu", limit);
+    const char *const params[] = {place->last, is_first ? NULL : place->upto, seq, limit_text};
+    enum df_code rc = rt_db_execute(&reader->work, "log", 4, params, &result, err);
     if (rc != DF_OK)
         return rc;
-    if (place->upto[0] == '\0') {
+    if (is_first) {
         char *upto = strdup(PQgetvalue(result, 0, 0));
         if (upto == NULL) {
             PQclear(result);
@@ -376,7 +380,7 @@ static enum df_code read_page(struct reader *reader, bool *is_more, struct df_er
         free(place->upto);
         place->upto = upto;
     }
-    *is_more = rt_entry_count(result) == PAGE_ENTRIES;
+    *is_more = rt_entry_count(result) == limit;
     rc = run_page(reader, result, err);
     PQclear(result);
     if (rc == DF_OK && !*is_more && place->last != NULL) {

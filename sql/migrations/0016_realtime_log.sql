@@ -30,9 +30,11 @@ create or replace function dealflow.realtime_log(
     snapshot pg_snapshot, seq bigint, stream_session_id uuid, table_schema text, table_name text,
     op text, at text, age_ms bigint, ids uuid[], keys jsonb, old_rows jsonb
 )
-language sql stable
+language plpgsql stable  -- not sql, which would plan it anew for each call
 set search_path = ''
 as $$
+begin
+    return query
     select coalesce(p_upto, pg_catalog.pg_current_snapshot()), c.seq, c.stream_session_id,
         c.table_schema, c.table_name, c.op,
         pg_catalog.to_char(c.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
@@ -48,7 +50,8 @@ as $$
           and l.seq > p_after
         order by l.seq
         limit p_limit
-    ) as c on true
+    ) as c on true;
+end
 $$;
 comment on function dealflow.realtime_log(pg_snapshot, pg_snapshot, bigint, integer) is
     'A page of what was committed between two snapshots; read by realtime/reader.c';

@@ -88,12 +88,14 @@ comment on function dealflow.realtime_condition(regclass, jsonb) is
 revoke all on function dealflow.realtime_condition(regclass, jsonb) from public;
 
 create or replace function dealflow.realtime_is_watched(p_table regclass) returns boolean
-language sql stable
+language plpgsql stable  -- not sql, which would plan it anew for each call
 set search_path = ''
 as $$
-    select exists (
+begin
+    return exists (
         select from pg_catalog.pg_trigger t
-        where t.tgrelid = p_table and t.tgname = 'dealflow_watch_insert' and t.tgenabled in ('O', 'A'))
+        where t.tgrelid = p_table and t.tgname = 'dealflow_watch_insert' and t.tgenabled in ('O', 'A'));
+end
 $$;
 comment on function dealflow.realtime_is_watched(regclass) is
     'True for tables with the triggers of dealflow.watch_table()';

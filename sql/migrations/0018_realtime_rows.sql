@@ -61,10 +61,11 @@ create or replace function dealflow.realtime_rows(
     old_record text,
     passed integer[]       -- filters
 )
-language plpgsql stable
+language plpgsql
 security definer
 set search_path = ''
 set timezone = 'UTC'
+set plan_cache_mode = force_generic_plan
 as $$
 declare
     rel regclass;
@@ -77,28 +78,32 @@ declare
     join_sql text;         -- t is the row of key k
     n_sql text := 'k.n';
     source_sql text;
+    statement text;
+    prepared text;
+    old_name text;
 begin
     rel := pg_catalog.to_regclass(pg_catalog.format('%I.%I', p_schema, p_table));
     if not dealflow.realtime_is_watched(rel) then
         return;
     end if;
 
-    -- One look at the catalog for all that depends on columns. Correlated, because a join with
-    -- pg_type hashes all of it.
-    select pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('name', a.attname, 'type',
-            (select ty.typname from pg_catalog.pg_type ty where ty.oid = a.atttypid)) order by a.attnum),
-        array_agg(a.attname order by a.attnum),
-        array_agg(a.attname order by a.attnum) filter (where a.attnum = any (i.indkey)),
-        string_agg(pg_catalog.format('%1$L, t.%1$I', a.attname), ', ' order by a.attnum)
-            filter (where a.attnum = any (i.indkey)),
-        string_agg(pg_catalog.format('%1$L, o.old -> %1$L', a.attname), ', ' order by a.attnum)
-            filter (where a.attnum = any (i.indkey)),
-        string_agg(pg_catalog.format('t.%1$I = k.%1$I', a.attname), ' and ')
-            filter (where a.attnum = any (i.indkey))
+    -- One look at the catalog for all that depends on columns. The types by a subquery each, because
+    -- a join with pg_type hashes all of it.
+    select pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('name', a.attname, 'type', a.typname)),
+        array_agg(a.attname),
+        array_agg(a.attname) filter (where a.is_key),
+        string_agg(pg_catalog.format('%1$L, t.%1$I', a.attname), ', ') filter (where a.is_key),
+        string_agg(pg_catalog.format('%1$L, o.old -> %1$L', a.attname), ', ') filter (where a.is_key),
+        string_agg(pg_catalog.format('t.%1$I = k.%1$I', a.attname), ' and ') filter (where a.is_key)
     into columns, names, key_names, key_sql, old_sql, join_sql
-    from pg_catalog.pg_index i
-    join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum > 0 and not a.attisdropped
-    where i.indrelid = rel and i.indisprimary;
+    from (
+        select a.attname, a.attnum = any (i.indkey) as is_key,
+            (select ty.typname from pg_catalog.pg_type ty where ty.oid = a.atttypid) as typname
+        from pg_catalog.pg_index i
+        join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum > 0 and not a.attisdropped
+        where i.indrelid = rel and i.indisprimary
+        order by a.attnum
+    ) as a;
 
     -- Who may read the key, and what besides. No role but those that we may become.
     select pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('role', r.rolname,
@@ -143,7 +148,7 @@ begin
         else 'jsonb_build_object(' || key_sql || ')' end;
     old_sql := 'jsonb_build_object(' || old_sql || ')';
 
-    return query execute pg_catalog.format($sql$
+    statement := pg_catalog.format($sql$
         select r.n, a.role, a.is_visible, r.key::text, a.shown::text,
             (case when a.denied = '{}' then r.record else r.record - a.denied end)::text,
             r.old::text, r.passed
@@ -168,8 +173,22 @@ begin
             else 'case when o.old is null or o.old = ''null'' then ''{}'' else ' || old_sql || ' end' end,
         case when p_filters is null then '''{}''::int[]'
             else dealflow.realtime_passed(rel, p_op, p_filters) end,
-        source_sql)
-    using p_ids, p_keys, p_old_rows, access, columns;
+        source_sql);
+    -- The statement is the same until the table changes or other filters are asked. Planning it takes
+    -- longer than running it, so the session keeps the last few, under names that hold their text.
+    prepared := 'dealflow_' || pg_catalog.md5(statement);
+    if not exists (select from pg_catalog.pg_prepared_statements p where p.name = prepared) then
+        for old_name in
+            select p.name from pg_catalog.pg_prepared_statements p where p.name like 'dealflow\_%'
+            order by p.prepare_time desc offset 63
+        loop
+            execute pg_catalog.format('deallocate %I', old_name);
+        end loop;
+        execute pg_catalog.format('prepare %I (uuid[], jsonb, jsonb, jsonb, jsonb) as ', prepared)
+            || statement;
+    end if;
+    return query execute pg_catalog.format('execute %I (%L, %L, %L, %L, %L)',
+        prepared, p_ids, p_keys, p_old_rows, access, columns);
 end
 $$;
 comment on function dealflow.realtime_rows(text, text, text, uuid[], jsonb, jsonb, text[], jsonb) is

@@ -201,7 +201,8 @@ revoke all on function dealflow.realtime_position(text, text, text[], uuid, text
 grant execute on function dealflow.realtime_position(text, text, text[], uuid, text) to service_role;
 
 -- A page of the log between a position and the beginning of live delivery: what p_last sees, and of
--- what p_upto sees the entries up to p_upto_seq. Columns as in dealflow.realtime_log().
+-- what p_upto sees the entries up to p_upto_seq. At most p_limit rows, unless one entry has more; the
+-- page after the last is empty. Columns as in dealflow.realtime_log().
 create or replace function dealflow.realtime_missed(
     p_schema text, p_table text, p_ops text[], p_session uuid,
     p_seen pg_snapshot, p_xid xid8, p_seq bigint, p_had integer,
@@ -227,7 +228,9 @@ as $$
             from pg_catalog.jsonb_array_elements(c.old_rows) with ordinality as o (old, n)
             where o.n > c.had) end
     from (
-        select l.*, case when l.xid = p_xid and l.seq = p_seq then p_had else 0 end as had
+        select l.*, case when l.xid = p_xid and l.seq = p_seq then p_had else 0 end as had,
+            sum(coalesce(pg_catalog.cardinality(l.ids), pg_catalog.jsonb_array_length(l.keys)))
+                over (order by l.seq) as row_count, pg_catalog.row_number() over (order by l.seq) as place
         from dealflow.change_log l
         where l.xid >= least(pg_catalog.pg_snapshot_xmin(p_seen), p_xid)
           -- A transaction's own id is not among those its snapshot names as running.
@@ -242,6 +245,7 @@ as $$
         order by l.seq
         limit p_limit
     ) as c
+    where c.row_count <= p_limit or c.place = 1
     order by c.seq
 $$;
 comment on function dealflow.realtime_missed(text, text, text[], uuid, pg_snapshot, xid8, bigint,

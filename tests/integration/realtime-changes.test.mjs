@@ -10,7 +10,7 @@ import { after, afterEach, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { migrate, psql, startPostgres } from './lib/postgres.mjs';
-import { until, within } from './lib/wait.mjs';
+import { sleep, until, within } from './lib/wait.mjs';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const preset = process.env.DF_PRESET || 'debug';
@@ -326,7 +326,7 @@ describe('what goes wrong', () => {
         const { rowCount } = await db.query(`select pg_terminate_backend(pid) from pg_stat_activity
           where application_name in ('dealflow-realtime', 'dealflow-realtime listen')`);
         cuts += rowCount;
-        await new Promise((resolve) => setTimeout(resolve, 120));
+        await sleep(120);
       }
       return cuts;
     })();
@@ -507,8 +507,9 @@ describe('catching up', () => {
     // rows of one moment: which of them the client has cannot be told
     const { rows } = await db.query(`insert into public.chat_messages (stream_session_id, username, message, created_at)
       select $1, 'viewer', n::text, now() from generate_series(1, 5) n returning id, created_at::text`, [sessions[0]]);
-    await probe.plan(wants('chat_messages'));
-    assert.deepEqual(ids(await probe.catchUp('chat_messages', rows[2].created_at)), rows.map((row) => row.id));
+    const other = await start();
+    await other.plan(wants('chat_messages'));
+    assert.deepEqual(ids(await other.catchUp('chat_messages', rows[2].created_at)), rows.map((row) => row.id));
   });
 
   test('with updates and deletions, as the log has them', async () => {
@@ -540,7 +541,7 @@ describe('catching up', () => {
     assert.deepEqual(ids(await probe.catchUp('chat_messages', said.at(-1).id)), []);
   });
 
-  test('together with live rows it is every row, while others write', async () => {
+  test('together with live rows it is every row, while others write', async (t) => {
     const probe = await start();
     await probe.plan(wants('chat_messages', { filter: where('message', 'eq', 'nothing') }));
     const writers = await Promise.all([connect(), connect(), connect()]);
@@ -552,10 +553,15 @@ describe('catching up', () => {
         if (n % 10 === 0) await client.query('begin');
         sent.push((await say(w % 2, `${w}-${n}`, client)).id);
         if (n % 10 === 6) await client.query('commit');
+        await sleep(5);
       }
       await client.query('commit').catch(() => {});
       await client.end();
     }));
+    t.after(() => {
+      isDone = true;
+      return writing;
+    });
     await until('some rows', () => sent.length > 100);
     for (let round = 0; round < 5; round++) {
       const version = await probe.plan(wants('chat_messages'));
