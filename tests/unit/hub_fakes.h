@@ -437,7 +437,7 @@ static void join(struct rt_connection *client, const char *topic, const char *se
 }
 
 /* A row that passes filter 0 for claim set 0; tests change what they need. */
-static struct rt_row *put_row(const char *op, const char *id)
+static inline struct rt_row *put_row(const char *op, const char *id)
 {
     struct rt_changes_event *event = put_event(RT_EVENT_CHANGES);
     char record[128];

@@ -36,11 +36,11 @@ static struct rt_want *want(const char *filter, const char *claims)
     return out;
 }
 
-static void put_texts(struct df_buf *out, char *const *text, size_t count)
+static void put_texts(struct df_buf *out, char *const *list, size_t count)
 {
     (void)df_buf_append_str(out, " |");
     for (size_t i = 0; i < count; i++)
-        (void)df_buf_printf(out, " %s", text[i] == NULL ? "-" : text[i]);
+        (void)df_buf_printf(out, " %s", list[i] == NULL ? "-" : list[i]);
 }
 
 /* Publishes, and says what the plan is: "1: f0/c0 f0/c1 | a - | x y". */
