@@ -2,6 +2,7 @@
 // outbox, profiles and screenshots in a temporary folder. And a WebSocket client that keeps what it saw.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import { randomUUID } from 'node:crypto';
 import WebSocket from 'ws';
@@ -9,7 +10,6 @@ import { Child } from './process.mjs';
 import { allProcesses, descendants } from './proctree.mjs';
 import { baseEnv, binary as functionBinary, root } from './program.mjs';
 import { request } from './http.mjs';
-import { temporaryFolder } from './system.mjs';
 import { freePort, until } from './wait.mjs';
 import { wallMs } from './fakestream.mjs';
 
@@ -31,7 +31,8 @@ export class Scraper {
     }
     this.program = program;
     this.launch = launch;
-    this.dir = temporaryFolder('scraper');
+    this.dir = fs.mkdtempSync(path.join(os.tmpdir(), 'df-scraper-'));
+    fs.chmodSync(this.dir, 0o755); // Chromium may run as another user
     this.profiles = path.join(this.dir, 'profiles');
     this.screenshots = path.join(this.dir, 'screenshots');
     this.metricsSocket = path.join(this.dir, 'metrics.sock');
