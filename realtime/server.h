@@ -49,6 +49,9 @@ void rt_server_stop(struct rt_server *server); /* closes with 1012, spread over 
                                                   from the loop (a signalfd) */
 void rt_server_free(struct rt_server *server);
 void rt_server_wake(struct rt_server *server); /* the one function for other threads */
+/* Calls on_ready in the loop whenever fd (borrowed, e.g. a signalfd) is readable. One a server. */
+enum df_code rt_server_watch(struct rt_server *server, int fd, void (*on_ready)(void *arg),
+                             void *arg, struct df_error *err) DF_MUST_USE;
 
 /* Queues a message. False when the connection's queue is over its limit: nothing was queued, and the
  * hub decides (phx_error, then close). Control answers (is_control) may exceed the limit a little. */
