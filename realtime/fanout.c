@@ -286,21 +286,20 @@ static void break_all(struct rt_hub *hub)
                 rt_channel_break(topic->channel[i]);
 }
 
-void rt_fanout(struct rt_hub *hub, const struct rt_changes_event *event)
+size_t rt_fanout(struct rt_hub *hub, const struct rt_changes_event *event, size_t row_index)
 {
+    const struct rt_row *row = &event->row[row_index];
     int64_t now_s = df_clock_wall_ms() / 1000;
 
-    hub->stats.changes += event->row_count;
+    hub->stats.changes++;
     if (!reserve(hub)) {
         break_all(hub);
-        return;
+        return hub->channel_count;
     }
-    for (size_t i = 0; i < event->row_count; i++) {
-        const struct rt_row *row = &event->row[i];
-        rt_fanout_begin(hub, event, row);
-        find_channels(hub, row, event_of(event->op));
-        for (size_t k = 0; k < hub->found_count; k++)
-            deliver(hub, hub->found[k], event, row, now_s);
-        rt_fanout_end(hub);
-    }
+    rt_fanout_begin(hub, event, row);
+    find_channels(hub, row, event_of(event->op));
+    for (size_t i = 0; i < hub->found_count; i++)
+        deliver(hub, hub->found[i], event, row, now_s);
+    rt_fanout_end(hub);
+    return hub->found_count;
 }

@@ -14,6 +14,9 @@ enum {
     BURST_S = 5,
     FRAMES_FACTOR = 10, /* of any kind, for each message allowed */
     CLOSE_FLOOD = 1008,
+    TURN_CHANNELS = 4000, /* deliveries before the sockets have their turn */
+    TURN_MS = 10,
+    KEPT_BYTES = 4 << 20, /* of scratch memory */
 };
 
 /* --- helpers ------------------------------------------------------------------------------------ */
@@ -128,8 +131,7 @@ static void on_event(struct rt_hub *hub, const struct rt_changes_event *event)
 {
     switch (event->type) {
     case RT_EVENT_CHANGES:
-        rt_fanout(hub, event);
-        break;
+        break; /* give_out */
     case RT_EVENT_PLAN:
         rt_registry_acknowledge(hub->registry, event->plan_version);
         rt_missed_on_plan(hub);
@@ -155,14 +157,38 @@ static void on_event(struct rt_hub *hub, const struct rt_changes_event *event)
     }
 }
 
+/* Rows of the event that was taken last. False: its turn is over before its rows are. */
+static bool give_out(struct rt_hub *hub, size_t *channels_left)
+{
+    struct rt_changes_event *event = hub->event;
+
+    while (event->type == RT_EVENT_CHANGES && hub->next_row < event->row_count) {
+        if (*channels_left == 0)
+            return false;
+        size_t count = rt_fanout(hub, event, hub->next_row++);
+        rt_hub_sweep(hub);
+        *channels_left -= count < *channels_left ? count : *channels_left;
+    }
+    return true;
+}
+
+/* In turns: a statement that inserts ten thousand rows must not fill the queue of every client before
+ * the sockets were written to once, nor hold a heartbeat up. */
 static void drain(struct rt_hub *hub)
 {
-    struct rt_changes_event *event = NULL;
+    int64_t end_ms = df_clock_mono_ms() + TURN_MS;
+    size_t channels_left = TURN_CHANNELS;
 
-    while ((event = rt_changes_take(hub->changes)) != NULL) {
-        on_event(hub, event);
+    while (hub->event != NULL || (hub->event = rt_changes_take(hub->changes)) != NULL) {
+        if (!give_out(hub, &channels_left) || df_clock_mono_ms() >= end_ms) {
+            rt_hub_wake(hub);
+            return;
+        }
+        on_event(hub, hub->event);
         rt_hub_sweep(hub);
-        rt_changes_event_free(event);
+        rt_changes_event_free(hub->event);
+        hub->event = NULL;
+        hub->next_row = 0;
     }
 }
 
@@ -305,6 +331,13 @@ static void on_wake(void *arg)
     publish(hub);
 }
 
+/* One huge row must not be remembered by its room for ever. */
+static void trim(struct df_buf *buf)
+{
+    if (buf->cap > KEPT_BYTES)
+        df_buf_release(buf);
+}
+
 static void on_tick(void *arg, int64_t now_ms)
 {
     struct rt_hub *hub = arg;
@@ -318,6 +351,10 @@ static void on_tick(void *arg, int64_t now_ms)
     rt_remote_on_tick(hub, now_ms);
     rt_hub_sweep(hub);
     publish(hub);
+    trim(&hub->frame);
+    trim(&hub->payload);
+    trim(&hub->data);
+    trim(&hub->selected);
 }
 
 static bool is_ready(void *arg)
@@ -408,6 +445,7 @@ void rt_hub_free(struct rt_hub *hub)
 
     if (hub == NULL)
         return;
+    rt_changes_event_free(hub->event);
     rt_remote_free(hub);
     while ((topic = rt_map_next(&hub->topics, &topics)) != NULL)
         rt_topic_free(topic);

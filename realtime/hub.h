@@ -21,7 +21,7 @@ void rt_hub_handlers(struct rt_hub *hub, struct rt_server_handlers *out);
 
 struct rt_hub_stats {
     uint64_t channels, bindings, filters, claim_sets, joins, joins_refused, deliveries, changes;
-    uint64_t broadcasts, presences, malformed, slow_channels, expired, catch_ups, anon_blind_joins;
+    uint64_t broadcasts, presences, malformed, slow_channels, expired, catch_ups;
 };
 void rt_hub_stats_get(const struct rt_hub *hub, struct rt_hub_stats *out);
 

@@ -161,6 +161,8 @@ struct rt_hub {
     int64_t published_ms;
     bool is_wake_due; /* the round's end was asked for */
     bool is_up;       /* the database is there */
+    struct rt_changes_event *event; /* whose rows are being given out */
+    size_t next_row;
 
     struct rt_map topics; /* "-realtime:room", "+" when private */
     struct rt_map checks; /* see checks.c */
@@ -271,7 +273,8 @@ void rt_checks_forget(struct rt_hub *hub); /* the database is another one, perha
 void rt_checks_free(struct rt_hub *hub);
 
 /* fanout.c */
-void rt_fanout(struct rt_hub *hub, const struct rt_changes_event *event);
+/* One row of the event; says how many channels it concerned. */
+size_t rt_fanout(struct rt_hub *hub, const struct rt_changes_event *event, size_t row_index);
 /* Starts with a row: frames are about it. */
 void rt_fanout_begin(struct rt_hub *hub, const struct rt_changes_event *event,
                      const struct rt_row *row);

@@ -77,12 +77,11 @@ static void say_joined(struct rt_channel *channel)
 }
 
 /* Everything has an answer: rows flow, and the app is told what it got. */
-static void say_settled(struct rt_channel *channel, int64_t now_ms)
+static void say_settled(struct rt_channel *channel)
 {
     struct rt_hub *hub = channel->client->hub;
     bool is_news = false, is_bad = false;
 
-    (void)now_ms;
     for (size_t i = 0; i < channel->binding_count; i++) {
         struct rt_binding *binding = &channel->binding[i];
         is_news |= rt_binding_go_live(hub, binding);
@@ -153,7 +152,7 @@ void rt_channel_go_on(struct rt_channel *channel, int64_t now_ms)
     if (!is_settled)
         return;
     rt_channel_settle(channel);
-    say_settled(channel, now_ms);
+    say_settled(channel);
 }
 
 /* --- private channels --------------------------------------------------------------------------- */

@@ -244,7 +244,7 @@ static struct gateway *find_gateway(struct rt_hub *hub, const char *id)
             return NULL;
         memcpy(gateway->id, id, DF_UUID_TEXT_SIZE);
         remote->gateway[remote->gateway_count++] = gateway;
-        say_hello(hub, false); /* it does not know us either */
+        remote->hello_ms = 0; /* it does not know us either */
     }
     gateway->heard_ms = df_clock_mono_ms();
     return gateway;
@@ -401,7 +401,7 @@ static void on_hello(struct rt_hub *hub, struct gateway *gateway, json_t *messag
                        "n", &n, "new", &is_new) != 0)
         return;
     if (is_new)
-        say_hello(hub, false);
+        hub->remote->hello_ms = 0;
     if (n != gateway->n)
         ask(hub, gateway);
 }

@@ -408,6 +408,27 @@ static void slow_clients_are_told(void **state)
     close_client(quick);
 }
 
+static void bursts_are_given_out_in_turns(void **state)
+{
+    struct rt_connection *client[50];
+    (void)state;
+    for (size_t i = 0; i < 50; i++) {
+        client[i] = open_client(RT_VSN_2);
+        join(client[i], "room", ONE);
+        hear_all(client[i]);
+    }
+    for (int i = 0; i < 200; i++)
+        put_row("INSERT", "7");
+    fake_server.is_woken = false;
+    handlers.on_wake(handlers.arg);
+    assert_int_equal(stats().deliveries, 4000); /* then the sockets have their turn */
+    assert_true(fake_server.is_woken);
+    run();
+    assert_int_equal(stats().deliveries, 10000);
+    for (size_t i = 0; i < 50; i++)
+        close_client(client[i]);
+}
+
 static void failures_of_filters_are_told_and_healed(void **state)
 {
     struct rt_connection *client = open_client(RT_VSN_2);
@@ -590,6 +611,7 @@ int main(void)
         TEST(a_frame_is_encoded_once),
         TEST(select_leaves_chosen_columns),
         TEST(slow_clients_are_told),
+        TEST(bursts_are_given_out_in_turns),
         TEST(failures_of_filters_are_told_and_healed),
         TEST(newer_tokens_move_the_channel),
         TEST(rows_come_by_the_old_token_until_the_new_is_in_force),
