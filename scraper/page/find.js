@@ -62,9 +62,12 @@ const isNameLike = (name) => /^\S{1,64}$/.test(name) && !/^[$\u20AC\u00A3#]?[\d.
 const newLearning = () => ({ levels: new Map(), inline: 0, apart: 0 });
 const ignore = () => {};
 
+// Rows are the children of a list, or their children where the list is made of groups.
+const rowsOf = (container, depth) => depth === 1 ? [...container.children] : [...container.children].flatMap((group) => [...group.children]);
+
 // How many rows of a container say something under a name; 0 when it does not look like a chat.
-const countSaid = (container) => {
-  const rows = [...container.children].slice(-PROBE_ROWS);
+const countSaid = (container, depth = 1) => {
+  const rows = rowsOf(container, depth).slice(-PROBE_ROWS);
   const learning = newLearning();
   const lines = rows.filter((row) => !row.matches(SKIP)).map((row) => ({ row, ...readRow(row, learning, ignore) }));
   const said = lines.filter((line) => line.name !== '' && line.text !== '' && !line.isNameless);
@@ -95,9 +98,11 @@ const containersIn = (node, least) => {
 
 const bestOf = (containers) => {
   let best = null;
-  for (const container of containers) {
-    const said = countSaid(container);
-    if (said > (best?.said ?? 0)) best = { container, said };
+  for (const depth of [1, 2]) { // only a list of groups has more rows in the second
+    for (const container of containers) {
+      const said = countSaid(container, depth);
+      if (said > (best?.said ?? 0)) best = { container, said, depth };
+    }
   }
   return best;
 };
@@ -115,7 +120,8 @@ const childrenWith = (elements) => {
   return [...rows].filter(([, { size }]) => size > 1).sort(([, a], [, b]) => b.size - a.size);
 };
 
-// --- strategies: each returns {container, said} or null; said is 0 for a list that is still empty
+// --- strategies: each returns {container, said, depth} or null; said is 0 for a list that is still
+// empty, depth is 1 where it is missing
 
 const byTestIds = (roots) => {
   const rows = deepAll(roots, ROW);
@@ -128,7 +134,7 @@ const byTestIds = (roots) => {
 const byRoleLog = (roots, boxes) => {
   const logs = deepAll(roots, LOG).map((log) => {
     const best = bestOf(containersIn(log, 2)) ?? bestOf(containersIn(log, 1));
-    return { container: best?.container ?? log, said: best?.said ?? 0, near: nearness(log, boxes) };
+    return { container: log, said: 0, depth: 1, ...best, near: nearness(log, boxes) };
   });
   return logs.sort((a, b) => b.said - a.said || a.near - b.near)[0] ?? null;
 };
@@ -176,8 +182,10 @@ const byStructure = (roots, boxes) => {
   for (const box of boxes) {
     for (const around of outerPath(box).slice(1, NEAR_MAX + 1)) {
       if (around.nodeType === 9 || isPage(around)) continue; // of a frame, perhaps: its surroundings count
-      const best = bestOf(containersIn(around, 2).filter((node) => activity.has(node)));
-      if (best && best.said > 1) return best;
+      // Rows that came while the page was loading may have been in it from the start, as menus are.
+      const isDone = document.readyState === 'complete';
+      const best = bestOf(containersIn(around, 2).filter((node) => isDone || activity.has(node)));
+      if (best && best.said > (activity.has(best.container) ? 1 : 2)) return best;
     }
   }
   // Far from the box, or without one: only a list whose newest row has had several names.

@@ -119,7 +119,7 @@ const refresh = (element, cell) => {
 };
 
 const readCells = (isAll) => {
-  let elements = [...list.container.children];
+  let elements = rowsOf(list.container, list.depth);
   if (elements.length > ROWS_MAX) elements = list.turn < 0 ? elements.slice(0, ROWS_MAX) : elements.slice(-ROWS_MAX);
   const cells = elements.filter((element) => !element.matches(SKIP)).map((element) => {
     let cell = list.byElement.get(element);
@@ -171,7 +171,9 @@ const wake = (delayMs) => {
   clearTimeout(list.timer);
   list.timer = later(() => {
     list.timer = 0;
-    if (!relocateIfGone()) advance();
+    if (relocateIfGone()) return;
+    if (list.isSnapshotDue) look(true);
+    else flush();
   }, delayMs + 1); // timers may be early by a fraction
 };
 
@@ -207,12 +209,15 @@ const tellAll = (cells) => {
 // Sends the whole list as soon as it can be read.
 const settle = () => {
   const { cells } = list;
-  if (list.turn === 0 && learnTurn(Math.max(0, turnByStyle(list.container)) || turnByMemory(cells))) cells.reverse();
-  const isTurnKnown = list.turn !== 0 || list.identity.index || cells.filter(isReadable).length < 2;
+  const shown = cells.filter(isReadable);
   // As long as rows fill up one by one, the others are likely to follow.
   const fillUntil = isFilling(cells) ? Math.min(list.filledAt + LATE_MS, list.settleUntil) : 0;
-  const waits = [...cells.map(waitFor), fillUntil - now(), list.holdUntil - now(), isTurnKnown ? 0 : list.turnUntil - now()];
-  const wait = Math.max(0, ...waits);
+  let wait = Math.max(0, ...cells.map(waitFor), fillUntil - now(), list.holdUntil - now());
+  if (wait === 0 && list.turn === 0 && !list.identity.index && shown.length > 1) {
+    const turn = Math.max(0, turnByStyle(list.container)) || turnByOverlap(remembered, shown);
+    if (learnTurn(turn)) cells.reverse();
+    else if (turn === 0) wait = Math.max(0, list.turnUntil - now());
+  }
   if (wait > 0) {
     wake(wait);
     return;
@@ -247,9 +252,7 @@ const compare = (before, cells) => {
 // The first rows of a list: before anything else, in which order do they stand?
 const begin = (cells) => {
   list.settleUntil = list.turnUntil = now() + SETTLE_MS;
-  if (list.turn !== 0) return;
-  list.turn = turnByStyle(list.container) || turnByMemory(cells);
-  if (list.turn < 0) cells.reverse();
+  if (list.turn === 0 && learnTurn(turnByStyle(list.container))) cells.reverse();
 };
 
 const take = (cell) => Object.assign(cell, { isTaken: true });
@@ -305,45 +308,39 @@ const look = (isAll) => {
 
 // With few rows it is not sure yet which element is the list and which is a row; nor is it while the
 // page is being put together.
-const isInDoubt = () => list.cells.filter(isReadable).length < 2 || (now() < list.settleUntil && now() > list.doubtAt);
+const isInDoubt = () => {
+  if (list.cells.filter(isReadable).length < 2) return true;
+  return now() > list.doubtAt && (list.hasDoubt || now() < list.settleUntil);
+};
 
 const update = () => {
   if (relocateIfGone()) return;
   if (isInDoubt()) {
     const from = now();
     const better = findList(collectRoots());
-    if (better && better.said > 0 && better.container !== list.container) {
+    if (better && better.said > 0 && (better.container !== list.container || (better.depth ?? 1) !== list.depth)) {
       unmount();
       mount(better);
       return;
     }
     list.doubtAt = now() + (now() - from) * SEARCH_SHARE;
+    list.hasDoubt = false;
   }
   look(false);
 };
 
 const onListChange = guard((records) => {
   if (!list) return;
-  const { container } = list;
   for (const { target, addedNodes } of records) {
-    if (target === container) {
-      for (const node of addedNodes) list.dirty.add(node);
-      continue;
-    }
-    let at = target;
-    for (let up = outerParent(at); up && up !== container; up = outerParent(at)) at = up;
-    list.dirty.add(at);
+    const path = outerPath(target);
+    const inside = path.indexOf(list.container); // how deep in the list
+    if (inside >= list.depth) list.dirty.add(path[inside - list.depth]);
+    else for (const node of addedNodes) list.dirty.add(node).add(node.firstElementChild);
   }
   update();
 });
 
 // --- finding it, and noticing that it is gone
-
-// A list drawn anew shows what was told before: in which order?
-const turnByMemory = (cells) => {
-  const shown = cells.filter(isReadable);
-  return Math.sign(overlapLength(remembered, shown) - overlapLength(remembered, shown.toReversed()));
-};
 
 // 1: newest at the end; -1: newest first; 0: not known yet.
 const turnByStyle = (container) => {
@@ -368,13 +365,21 @@ const watchChain = () => {
   for (const node of outerPath(list.container).slice(1)) list.chain.observe(node, { childList: true });
 };
 
-const mount = ({ container, strategy }) => {
+// Something came or went around the list: it may be gone, or be one group of several.
+const onSurroundings = () => {
+  if (relocateIfGone()) return;
+  watchChain();
+  list.hasDoubt = true;
+  update();
+};
+
+const mount = ({ container, strategy, depth = 1 }) => {
   list = {
-    container, strategy, cells: [], queue: [], late: [], dirty: new Set(), byElement: new WeakMap(), shadows: new WeakSet(),
-    learning: newLearning(), identity: newIdentity(), timer: 0, filledAt: 0, doubtAt: 0, settleUntil: 0, holdUntil: 0, turnUntil: 0, turn: 0, isPlaced: false,
+    container, strategy, depth, cells: [], queue: [], late: [], dirty: new Set(), byElement: new WeakMap(), shadows: new WeakSet(),
+    learning: newLearning(), identity: newIdentity(), timer: 0, filledAt: 0, doubtAt: 0, hasDoubt: false, settleUntil: 0, holdUntil: 0, turnUntil: 0, turn: 0, isPlaced: false,
     isSnapshotDue: false, isAsked: false,
     observer: new MutationObserver(onListChange),
-    chain: new MutationObserver(guard(() => relocateIfGone() || watchChain())),
+    chain: new MutationObserver(guard(onSurroundings)),
   };
   list.onShadow = watchShadow;
   list.observer.observe(container, WATCH);
@@ -458,7 +463,7 @@ const tick = () => {
   if (list) relocateIfGone();
   if (!list) {
     search(); // nobody tells of a new shadow root
-  } else if (!list.cells.some(isReadable)) {
+  } else if (list.hasDoubt || !list.cells.some(isReadable)) {
     update();
   }
   if (document.readyState !== 'loading') tellFacts();

@@ -88,12 +88,13 @@ const collect = (node, path, found, onShadow) => {
   }
 };
 
-// "RI" of "riverkicks", "DT" of "dave.thrifts": an avatar without a picture.
-const isInitials = (text, name) => {
+// "RI" of "riverkicks", "DT" of "dave.thrifts": an avatar without a picture. Of a name as short as
+// that they may be all of it.
+const isInitials = (text, name, mayBeAll = false) => {
   if (text.length === 0 || text.length > 3 || text !== text.toUpperCase()) return false;
   const low = text.toLowerCase(), whole = name.toLowerCase();
   const heads = whole.split(/[\s._-]+/).map((word) => word[0]).join('');
-  return whole !== low && (whole.startsWith(low) || heads.startsWith(low));
+  return (mayBeAll || whole !== low) && (whole.startsWith(low) || heads.startsWith(low));
 };
 
 const sharedDepth = (a, b) => {
@@ -125,7 +126,7 @@ const findName = ({ pieces, links }) => {
   if (at < 0) {
     const texts = pieces.flatMap((piece, i) => isCandidate(piece) ? [i] : []);
     at = texts[0] ?? -1;
-    if (texts.length > 1 && isInitials(pieces[texts[0]].text.trim(), pieces[texts[1]].text.trim())) at = texts[1];
+    if (texts.length > 1 && isInitials(pieces[texts[0]].text.trim(), pieces[texts[1]].text.trim(), texts.length > 2)) at = texts[1];
     else if (texts.length > 2 && BADGE_WORDS.has(collapse(pieces[texts[0]].text).toLowerCase())) at = texts[1];
   }
   if (at < 0) return null;

@@ -122,6 +122,12 @@ const compareLists = (identity, beforeCells, cells) => {
   return found.isUnsure ? inPlace(cells) ?? found : found;
 };
 
+// A list drawn anew shows what was there before: in which order? 1, -1, or 0 where chance may be at play.
+const turnByOverlap = (before, now) => {
+  const forward = overlapLength(before, now), backward = overlapLength(before, now.toReversed());
+  return Math.max(forward, backward) < Math.min(3, now.length) ? 0 : Math.sign(forward - backward);
+};
+
 // Lists that run newest first are compared in their mirror image. While the direction is not known,
 // both are tried: the one that sees rows come at its end, or more of the old list, is right.
 const compareBothWays = (identity, before, cells) => {
@@ -129,8 +135,10 @@ const compareBothWays = (identity, before, cells) => {
   const one = clone(), other = clone();
   const forward = compareLists(one, before, cells);
   const backward = compareLists(other, before.toReversed(), cells.toReversed());
-  const weigh = (result) => (result.isUnsure ? 0 : 1e6) + (result.length ?? 0) * 10 + (result.fresh.length > 0 ? 1 : 0);
-  const turn = Math.sign(weigh(forward) - weigh(backward));
+  const known = new Set(before);
+  const isNews = (cell) => !known.has(cell); // a heading that was there is not
+  const weigh = ({ isUnsure, length = 0, fresh }) => (isUnsure ? 0 : 1e6) + length * 10 + (fresh.some(isNews) ? 1 : 0);
+  const turn = forward.isUnsure && backward.isUnsure ? 0 : Math.sign(weigh(forward) - weigh(backward));
   Object.assign(identity, turn < 0 ? other : one);
   // Many rows at the beginning at once are more likely to be older ones that were loaded.
   if (turn < 0 && !identity.index && backward.fresh.length > 3) return { fresh: [], isUnsure: true, turn: 0 };

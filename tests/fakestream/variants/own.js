@@ -96,6 +96,47 @@
     first: true,
   });
 
+  // In groups of five, each with a heading of its own.
+  FS.variants.grouped = (root, opts) => {
+    let kept = [], list;
+    const mount = () => {
+      list = make('div', { style: 'height:430px;overflow-y:auto' });
+      root.replaceChildren(list);
+    };
+    const insert = (m) => {
+      let group = list.lastElementChild;
+      if (!group || group.children.length > 5) {
+        group = make('div', { class: 'group' }, make('h5', {}, 'Today'));
+        list.append(group);
+      }
+      group.append(bareRow(m));
+      if (!m.seen) { m.seen = 1; opts.shown(m.id); }
+    };
+    mount();
+    return {
+      add: (m) => {
+        kept.push(m);
+        insert(m);
+        if (list.children.length * 5 > opts.cap()) {
+          list.firstElementChild.remove();
+          kept = kept.slice(5);
+        }
+      },
+      rerender: () => { mount(); kept.forEach(insert); },
+      destroy: () => list.remove(),
+    };
+  };
+
+  // A table with a column for the time.
+  FS.variants.table = simple({
+    draw: (m) => make('tr', {}, make('td', {}, '12:30'), make('td', {}, m.user.username), make('td', {}, m.message)),
+    host: (root) => {
+      const body = make('tbody');
+      root.append(make('div', { style: 'height:430px;overflow-y:auto' }, make('table', {}, body)));
+      return body;
+    },
+  });
+
   // A ring of rows placed by their style: the oldest is rewritten where it stands.
   FS.variants.ring = (root, opts) => {
     const rows = [], kept = [];
@@ -112,7 +153,7 @@
         list.append(rows[slot]);
       }
       write(rows[slot], m);
-      for (const [i, row] of rows.entries()) row.style.top = `${((i - count + 2 * size()) % size()) * 34}px`;
+      for (const [i, row] of rows.entries()) row.style.top = `${((((i - count) % size()) + size()) % size()) * 34}px`;
       if (!m.seen) { m.seen = 1; opts.shown(m.id); }
     };
     return { add, rerender: () => {}, destroy: () => list.remove() };

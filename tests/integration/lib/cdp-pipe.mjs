@@ -86,7 +86,9 @@ class Page {
       this.reports.push(report);
       this.onReport?.(report);
     } else if (method === 'Network.webSocketFrameReceived') {
-      this.frames.push({ payload: params.response.payloadData, at });
+      const frame = { payload: params.response.payloadData, at };
+      this.frames.push(frame);
+      this.onFrame?.(frame);
     } else if (method === 'Runtime.executionContextCreated' && params.context.name === 'dealflow' &&
       params.context.auxData.frameId === this.frame) {
       this.world = params.context.id;
@@ -105,15 +107,19 @@ class Page {
   }
 
   // In the isolated world; the value must be one JSON can carry.
-  async evaluate(expression, contextId = this.world) {
-    const { result, exceptionDetails } = await this.send('Runtime.evaluate', { expression, contextId, returnByValue: true });
-    if (exceptionDetails) throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
-    return result.value;
+  evaluate(expression) {
+    return this.run({ expression, contextId: this.world });
   }
 
   // As a script of the page itself.
   inPage(expression) {
-    return this.evaluate(expression, undefined);
+    return this.run({ expression });
+  }
+
+  async run(what) {
+    const { result, exceptionDetails } = await this.send('Runtime.evaluate', { ...what, returnByValue: true });
+    if (exceptionDetails) throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
+    return result.value;
   }
 
   async close() {
