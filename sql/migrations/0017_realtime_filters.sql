@@ -6,7 +6,7 @@
 
 -- SQL that tells whether row t of the table satisfies the condition; null when there is no such column.
 -- Besides the operators of filters there is "which", with "values" and as many "ids": the ids of those
--- values that the column equals.
+-- values that the column equals. Nothing in it is left to the search path.
 create or replace function dealflow.realtime_condition(p_table regclass, p_condition jsonb)
 returns text
 language plpgsql stable
@@ -22,8 +22,8 @@ declare
     type_oid oid;
     sql text;
 begin
-    -- -1: without a length, which would cut values ("character" alone means one character).
-    select pg_catalog.format('t.%I', a.attname), pg_catalog.format_type(a.atttypid, -1),
+    -- A type's own name means it without a length, which would cut values.
+    select pg_catalog.format('t.%I', a.attname), pg_catalog.format('%I.%I', n.nspname, ty.typname),
         n.nspname, ty.oid
     into column_sql, type_sql, type_schema, type_oid
     from pg_catalog.pg_attribute a
@@ -50,8 +50,8 @@ begin
         from pg_catalog.pg_operator o
         join pg_catalog.pg_namespace n on n.oid = o.oprnamespace
         where o.oprleft = type_oid and o.oprright = type_oid and o.oprname = operator;
-        operator := coalesce(sql, operator);
     end if;
+    operator := coalesce(sql, pg_catalog.format('operator(pg_catalog.%s)', operator));
 
     sql := case
         when wanted = 'is' then
@@ -62,13 +62,14 @@ begin
             pg_catalog.format('%s %s any (%L::%s[])', column_sql, operator,
                 array(select pg_catalog.jsonb_array_elements_text(p_condition -> 'values')), type_sql)
         when wanted = 'which' then
-            pg_catalog.format('(select coalesce(array_agg(v.id), ''{}'') from unnest(%L::int[], %L::%s[])'
+            pg_catalog.format('(select coalesce(pg_catalog.array_agg(v.id), ''{}'')'
+                ' from rows from (pg_catalog.unnest(%L::pg_catalog.int4[]), pg_catalog.unnest(%L::%s[]))'
                 ' as v (id, value) where %s %s v.value)',
                 array(select pg_catalog.jsonb_array_elements_text(p_condition -> 'ids')),
                 array(select pg_catalog.jsonb_array_elements_text(p_condition -> 'values')), type_sql,
                 column_sql, operator)
         when wanted in ('like', 'ilike', 'match', 'imatch') and type_schema = 'pg_catalog' then
-            pg_catalog.format('%s %s %L::text', column_sql, operator, value)
+            pg_catalog.format('%s %s %L::pg_catalog.text', column_sql, operator, value)
         when wanted = 'isdistinct' then
             pg_catalog.format('(%1$s is null or not %1$s %2$s %3$L::%4$s)',
                 column_sql, operator, value, type_sql)
@@ -224,7 +225,8 @@ exception when others then
             when '22025' then ' (invalid_escape_sequence)'
             when '2201B' then ' (invalid_regular_expression)'
             when '42804' then ' (datatype_mismatch)'
-            when '42883' then ' (undefined_function)' else '' end, reason);
+            when '42883' then ' (undefined_function)' else '' end,
+        pg_catalog.replace(reason, 'pg_catalog.', ''));
 end
 $$;
 comment on function dealflow.realtime_check(text, text, text, jsonb, jsonb) is

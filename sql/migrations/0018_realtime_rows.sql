@@ -2,6 +2,7 @@
 -- level security by becoming each claim set in turn.
 
 -- SQL for the array of filters that row t satisfies; o.old holds the known columns of a deleted row.
+-- Nothing in it is left to the search path.
 create or replace function dealflow.realtime_passed(p_table regclass, p_op text, p_filters jsonb)
 returns text
 language plpgsql stable
@@ -20,9 +21,9 @@ begin
             one := dealflow.realtime_condition(p_table, filter || '{"op": "which"}');
             if one is not null then
                 parts := parts || case p_op when 'DELETE'
-                    then pg_catalog.format(' || case when o.old ? %L then %s else ''{}'' end',
+                    then pg_catalog.format(' operator(pg_catalog.||) case when o.old operator(pg_catalog.?) %L then %s else ''{}'' end',
                         filter ->> 'column', one)
-                    else ' || ' || one end;
+                    else ' operator(pg_catalog.||) ' || one end;
             end if;
             continue;
         end if;
@@ -30,13 +31,13 @@ begin
         for condition in select pg_catalog.jsonb_array_elements(filter -> 'conditions') loop
             one := coalesce(dealflow.realtime_condition(p_table, condition), 'false');
             if p_op = 'DELETE' then
-                one := pg_catalog.format('o.old ? %L and %s', condition ->> 'column', one);
+                one := pg_catalog.format('o.old operator(pg_catalog.?) %L and %s', condition ->> 'column', one);
             end if;
             every := coalesce(every || ' and ', '') || one;
         end loop;
         single := single || pg_catalog.format(', case when %s then %s end', every, filter -> 'id');
     end loop;
-    return 'array_remove(array[null::int' || single || '], null)' || parts;
+    return 'pg_catalog.array_remove(array[null::pg_catalog.int4' || single || '], null)' || parts;
 end
 $$;
 comment on function dealflow.realtime_passed(regclass, text, jsonb) is
@@ -93,8 +94,9 @@ begin
         array_agg(a.attname),
         array_agg(a.attname) filter (where a.is_key),
         string_agg(pg_catalog.format('%1$L, t.%1$I', a.attname), ', ') filter (where a.is_key),
-        string_agg(pg_catalog.format('%1$L, o.old -> %1$L', a.attname), ', ') filter (where a.is_key),
-        string_agg(pg_catalog.format('t.%1$I = k.%1$I', a.attname), ' and ') filter (where a.is_key)
+        string_agg(pg_catalog.format('%1$L, o.old operator(pg_catalog.->) %1$L', a.attname), ', ') filter (where a.is_key),
+        string_agg(pg_catalog.format('t.%1$I operator(pg_catalog.=) k.%1$I', a.attname), ' and ')
+            filter (where a.is_key)
     into columns, names, key_names, key_sql, old_sql, join_sql
     from (
         select a.attname, a.attnum = any (i.indkey) as is_key,
@@ -108,7 +110,7 @@ begin
     -- Who may read the key, and what besides. No role but those that we may become.
     select pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('role', r.rolname,
         'is_visible', p_op = 'DELETE' or r.rolsuper or r.rolbypassrls or not c.relrowsecurity,
-        'denied', denied.names))
+        'is_all', denied.names = '{}', 'denied', denied.names))
     into access
     from pg_catalog.pg_class c
     join pg_catalog.pg_roles r on r.rolname = any (p_roles)
@@ -126,66 +128,80 @@ begin
 
     if p_op = 'DELETE' then
         n_sql := 'o.n';
-        source_sql := pg_catalog.format('jsonb_array_elements($3) with ordinality as o (old, n)'
-            ' cross join lateral jsonb_populate_record(null::%s, o.old) as t', rel);
+        source_sql := pg_catalog.format('pg_catalog.jsonb_array_elements($3) with ordinality as o (old, n)'
+            ' cross join lateral pg_catalog.jsonb_populate_record(null::%s, o.old) as t', rel);
     elsif p_ids is not null then
-        source_sql := pg_catalog.format('unnest($1) with ordinality as k (key, n) join %s t on t.%I = k.key',
-            rel, key_names[1]);
+        source_sql := pg_catalog.format('pg_catalog.unnest($1) with ordinality as k (key, n)'
+            ' join %s t on t.%I operator(pg_catalog.=) k.key', rel, key_names[1]);
     else
         n_sql := 'e.n';
-        source_sql := pg_catalog.format('jsonb_array_elements($2) with ordinality as e (key, n)'
-            ' cross join lateral jsonb_populate_record(null::%1$s, %2$s) as k join %1$s t on %3$s',
+        source_sql := pg_catalog.format('pg_catalog.jsonb_array_elements($2) with ordinality as e (key, n)'
+            ' cross join lateral pg_catalog.jsonb_populate_record(null::%1$s, %2$s) as k'
+            ' join %1$s t on %3$s',
             rel, case pg_catalog.cardinality(key_names) when 1
-                then pg_catalog.format('jsonb_build_object(%L, e.key)', key_names[1]) else 'e.key' end,
+                then pg_catalog.format('pg_catalog.jsonb_build_object(%L, e.key)', key_names[1])
+                else 'e.key' end,
             join_sql);
     end if;
     if p_op <> 'DELETE' then
-        source_sql := source_sql || pg_catalog.format(
-            ' cross join lateral (select $3 -> (%s - 1)::int as old) as o', n_sql);
+        source_sql := source_sql || pg_catalog.format(' cross join lateral (select $3 operator(pg_catalog.->)'
+            ' (%s operator(pg_catalog.-) 1)::pg_catalog.int4 as old) as o', n_sql);
     end if;
     key_sql := case pg_catalog.cardinality(key_names) when 1
-        then pg_catalog.format('to_jsonb(t.%I)', key_names[1])
-        else 'jsonb_build_object(' || key_sql || ')' end;
-    old_sql := 'jsonb_build_object(' || old_sql || ')';
+        then pg_catalog.format('pg_catalog.to_jsonb(t.%I)', key_names[1])
+        else 'pg_catalog.jsonb_build_object(' || key_sql || ')' end;
+    old_sql := 'pg_catalog.jsonb_build_object(' || old_sql || ')';
 
     statement := pg_catalog.format($sql$
-        select r.n, a.role, a.is_visible, r.key::text, a.shown::text,
-            (case when a.denied = '{}' then r.record else r.record - a.denied end)::text,
-            r.old::text, r.passed
+        select r.n, a.role, a.is_visible, r.key::pg_catalog.text, a.shown::pg_catalog.text,
+            (case when a.is_all then r.record else r.record operator(pg_catalog.-) a.denied end)
+                ::pg_catalog.text,
+            r.old::pg_catalog.text, r.passed
         from (
             select %s as n, %s as key, %s as record, %s as old, %s as passed
             from %s
             offset 0
         ) as r
         cross join (
-            select *, case when a.denied = '{}' then $5 else (
-                select jsonb_agg(one order by place)
-                from jsonb_array_elements($5) with ordinality as list (one, place)
-                where one ->> 'name' <> all (a.denied)) end as shown
-            from jsonb_to_recordset($4) as a (role text, is_visible boolean, denied text[])
+            select a.*, case when a.is_all then $5 else (
+                select pg_catalog.jsonb_agg(list.one order by list.place)
+                from pg_catalog.jsonb_array_elements($5) with ordinality as list (one, place)
+                where (list.one operator(pg_catalog.->>) 'name') operator(pg_catalog.<>) all (a.denied)
+                ) end as shown
+            from pg_catalog.jsonb_to_recordset($4) as a (role pg_catalog.text, is_all pg_catalog.bool,
+                is_visible pg_catalog.bool, denied pg_catalog.text[])
             offset 0
         ) as a
         order by r.n$sql$,
         n_sql, key_sql,
         -- "t" alone would be a column of that name, if there is one.
-        case p_op when 'DELETE' then 'null::jsonb' else 'to_jsonb(t.*)' end,
-        case p_op when 'INSERT' then 'null::jsonb' when 'DELETE' then old_sql
-            else 'case when o.old is null or o.old = ''null'' then ''{}'' else ' || old_sql || ' end' end,
-        case when p_filters is null then '''{}''::int[]'
+        case p_op when 'DELETE' then 'null::pg_catalog.jsonb' else 'pg_catalog.to_jsonb(t.*)' end,
+        case p_op when 'INSERT' then 'null::pg_catalog.jsonb' when 'DELETE' then old_sql
+            else 'case pg_catalog.jsonb_typeof(o.old) when ''object'' then ' || old_sql
+                || ' else ''{}'' end' end,
+        case when p_filters is null then '''{}''::pg_catalog.int4[]'
             else dealflow.realtime_passed(rel, p_op, p_filters) end,
         source_sql);
     -- The statement is the same until the table changes or other filters are asked. Planning it takes
     -- longer than running it, so the session keeps the last few, under names that hold their text.
+    -- Code in policies runs in this session too, and could have put another statement under this name,
+    -- or this very text while functions of its own came first in the search path: hence the comparison,
+    -- and hence nothing in the statement is left to the search path.
     prepared := 'dealflow_' || pg_catalog.md5(statement);
-    if not exists (select from pg_catalog.pg_prepared_statements p where p.name = prepared) then
+    statement := pg_catalog.format('prepare %I (pg_catalog.uuid[], pg_catalog.jsonb, pg_catalog.jsonb,'
+        ' pg_catalog.jsonb, pg_catalog.jsonb) as ', prepared) || statement;
+    if statement is distinct from (
+        select p.statement from pg_catalog.pg_prepared_statements p where p.name = prepared)
+    then
         for old_name in
-            select p.name from pg_catalog.pg_prepared_statements p where p.name like 'dealflow\_%'
-            order by p.prepare_time desc offset 63
+            select p.name
+            from (select *, pg_catalog.row_number() over (order by prepare_time desc) as age
+                  from pg_catalog.pg_prepared_statements where name like 'dealflow\_%') as p
+            where p.name = prepared or p.age > 63
         loop
             execute pg_catalog.format('deallocate %I', old_name);
         end loop;
-        execute pg_catalog.format('prepare %I (uuid[], jsonb, jsonb, jsonb, jsonb) as ', prepared)
-            || statement;
+        execute statement;
     end if;
     return query execute pg_catalog.format('execute %I (%L, %L, %L, %L, %L)',
         prepared, p_ids, p_keys, p_old_rows, access, columns);
@@ -211,7 +227,8 @@ create or replace function dealflow.realtime_visible(
     p_schema text, p_table text, p_claims text[], p_keys text[]
 ) returns table (claims integer, seen bigint[], error text)
 language plpgsql
--- As PostgREST has it: policies may call functions without naming their schema.
+-- As PostgREST has it: policies may call functions without naming their schema. The names below are
+-- qualified, because others may write there.
 set search_path = public, extensions
 set plan_cache_mode = force_generic_plan
 as $$
@@ -223,19 +240,21 @@ declare
     prepared text;
 begin
     select case
-        when count(*) = 1 and min(a.atttypid) = 'pg_catalog.uuid'::regtype then pg_catalog.format(
+        when pg_catalog.count(*) = 1 and pg_catalog.min(a.atttypid) = 'pg_catalog.uuid'::pg_catalog.regtype::pg_catalog.oid
+        then pg_catalog.format(
             '(pg_catalog.uuid[]) as select pg_catalog.array_agg(k.n) from pg_catalog.unnest($1)'
             ' with ordinality as k (key, n) join %I.%I t on t.%I operator(pg_catalog.=) k.key',
-            p_schema, p_table, min(a.attname))
+            p_schema, p_table, pg_catalog.min(a.attname::pg_catalog.text))
         else pg_catalog.format(
             '(pg_catalog.jsonb) as select pg_catalog.array_agg(e.n)'
             ' from pg_catalog.jsonb_array_elements($1) with ordinality as e (key, n)'
             ' cross join lateral pg_catalog.jsonb_populate_record(null::%1$I.%2$I, %3$s) as k'
             ' join %1$I.%2$I t on %4$s', p_schema, p_table,
-            case count(*) when 1
-                then pg_catalog.format('pg_catalog.jsonb_build_object(%L, e.key)', min(a.attname))
+            case pg_catalog.count(*) when 1 then pg_catalog.format(
+                    'pg_catalog.jsonb_build_object(%L, e.key)', pg_catalog.min(a.attname::pg_catalog.text))
                 else 'e.key' end,
-            string_agg(pg_catalog.format('t.%1$I = k.%1$I', a.attname), ' and '))
+            pg_catalog.string_agg(
+                pg_catalog.format('t.%1$I operator(pg_catalog.=) k.%1$I', a.attname), ' and '))
         end
     into statement
     from pg_catalog.pg_index i

@@ -188,6 +188,22 @@ for (const [version, binDir] of versions) {
       assert.deepEqual([now.who, now.claims ?? ''], ['service_role', '']);
     });
 
+    test('statements that others put into the session are not run', async () => {
+      await rows('INSERT');
+      const { rows: mine } = await client.query(`select name from pg_prepared_statements where name like 'dealflow\\_%'`);
+      assert.ok(mine.length > 0);
+      for (const { name } of mine) {
+        await client.query(`deallocate "${name}"`);
+        await client.query(`prepare "${name}" (uuid[], jsonb, jsonb, jsonb, jsonb) as
+          select 1::bigint, current_user::text, true, 'null', '[]', '{"stolen": true}', null::text, '{}'::int[]`);
+      }
+      const [row] = await rows('INSERT');
+      assert.deepEqual([row.role, JSON.parse(row.key)], ['service_role', uuid]);
+      for (let n = 0; n < 70; n++) await rows('INSERT', { filters: [{ id: n, conditions: [condition('i', 'eq', String(n))] }] });
+      const { rows: [{ count }] } = await client.query(`select count(*)::int from pg_prepared_statements where name like 'dealflow\\_%'`);
+      assert.ok(count <= 64, `${count} statements are kept`);
+    });
+
     test('the log is read between snapshots: once, and not before it is visible', async () => {
       const first = new pg.Client({ connectionString: server.url() });
       await first.connect();
