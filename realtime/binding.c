@@ -260,28 +260,27 @@ void rt_bindings_heal(struct rt_hub *hub, int64_t now_ms)
 
 /* --- going live --------------------------------------------------------------------------------- */
 
-bool rt_binding_go_live(struct rt_hub *hub, struct rt_binding *binding)
+void rt_binding_go_live(struct rt_hub *hub, struct rt_binding *binding)
 {
     struct rt_want *want = binding->next_want;
 
     if (binding->state == RT_BINDING_BAD) {
         rt_missed_end(hub, binding);
         detach(hub, binding);
-        return false;
+        return;
     }
     if (want == NULL)
-        return false;
+        return;
     bool is_news = want != binding->want;
     detach(hub, binding);
     binding->next_want = NULL;
     if (!attach(binding, want)) {
         rt_registry_release(hub->registry, want);
         rt_channel_break(binding->channel);
-        return false;
+        return;
     }
     if (want->is_failed) /* before we were in its list */
         say_failed(hub, binding, "");
     if (is_news && binding->position != NULL)
         rt_missed_begin(hub, binding);
-    return is_news;
 }

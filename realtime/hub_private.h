@@ -79,6 +79,7 @@ struct rt_channel {
     bool is_doomed;
     bool is_unsettled; /* in the hub's list: something is still to be answered */
     bool is_waiting;   /* for what the app asked with wait */
+    bool is_expiry_told;
     bool skipped_rows; /* while its token was expired */
     int64_t deadline_ms;
     int64_t began_ms;
@@ -251,7 +252,7 @@ bool rt_claims_copy(struct rt_claims *out, const struct rt_claims *claims);
 uint64_t rt_token_print(const char *token);
 void rt_token_handle(struct rt_channel *channel, const struct rt_frame *frame);
 void rt_tokens_expire(struct rt_hub *hub, int64_t now_wall_ms);
-void rt_tokens_note(struct rt_hub *hub, const struct rt_claims *claims); /* they will expire */
+void rt_tokens_note(struct rt_hub *hub, const struct rt_channel *channel); /* it will expire */
 
 /* binding.c */
 bool rt_bindings_make(struct rt_channel *channel, const struct rt_join *join);
@@ -259,8 +260,8 @@ void rt_bindings_free(struct rt_hub *hub, struct rt_channel *channel);
 void rt_binding_set_up(struct rt_hub *hub, struct rt_binding *binding); /* under the channel's claims */
 void rt_binding_on_checked(struct rt_hub *hub, struct rt_binding *binding, const char *error);
 bool rt_binding_is_settled(struct rt_hub *hub, struct rt_binding *binding, int64_t now_ms);
-/* Rows come by next_want from now on. True: that is another claim set than before, or the first. */
-bool rt_binding_go_live(struct rt_hub *hub, struct rt_binding *binding);
+/* Rows come by next_want from now on. */
+void rt_binding_go_live(struct rt_hub *hub, struct rt_binding *binding);
 void rt_bindings_on_failed(struct rt_hub *hub, const struct rt_changes_event *event);
 void rt_bindings_heal(struct rt_hub *hub, int64_t now_ms);
 

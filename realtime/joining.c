@@ -80,11 +80,11 @@ static void say_joined(struct rt_channel *channel)
 static void say_settled(struct rt_channel *channel)
 {
     struct rt_hub *hub = channel->client->hub;
-    bool is_news = false, is_bad = false;
+    bool is_bad = false;
 
     for (size_t i = 0; i < channel->binding_count; i++) {
         struct rt_binding *binding = &channel->binding[i];
-        is_news |= rt_binding_go_live(hub, binding);
+        rt_binding_go_live(hub, binding);
         if (binding->state != RT_BINDING_BAD)
             continue;
         is_bad = true;
@@ -92,7 +92,7 @@ static void say_settled(struct rt_channel *channel)
             rt_say_system(channel, "postgres_changes", false, binding->error);
         binding->is_told = true;
     }
-    if (is_news && !is_bad)
+    if (channel->binding_count > 0 && !is_bad)
         rt_say_system(channel, "postgres_changes", true, "Subscribed to PostgreSQL");
 }
 
@@ -288,7 +288,8 @@ static bool wants_presence(const json_t *payload, const struct rt_join *join)
         json_object_get(json_object_get(payload, "config"), "presence");
 
     /* Clients before 2.15 do not say, and wait for it. */
-    return join->presence_enabled || json_object_get(presence, "enabled") == NULL;
+    return join->presence_enabled ||
+           (json_is_object(presence) && json_object_get(presence, "enabled") == NULL);
 }
 
 static void take_wishes(struct rt_channel *channel, const struct rt_frame *frame,
@@ -324,7 +325,7 @@ static void begin(struct rt_channel *channel, const struct rt_frame *frame,
         refuse(channel, reason);
         return;
     }
-    rt_tokens_note(hub, &channel->claims);
+    rt_tokens_note(hub, channel);
     if (channel->topic->is_private && hub->config->private_channels == RT_PRIVATE_REFUSE) {
         channel->can_read[RT_BROADCAST] = false;
         (void)judge(channel, NULL);

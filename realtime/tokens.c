@@ -1,7 +1,7 @@
 /* realtime/tokens.c - whose rights a channel has: newer tokens, and tokens that expire. Nothing is
- * delivered after a token's end. Its client then has the time between two heartbeats to send a new
- * one; after that it gets phx_error, on which it joins anew with its newest token (phx_close would end
- * the channel for good). */
+ * delivered after a token's end, and the app is told so. Its client then has the time between two
+ * heartbeats to send a new one; after that it gets phx_error, on which it joins anew with its newest
+ * token (phx_close would end the channel for good). */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,7 +35,9 @@ uint64_t rt_token_print(const char *token)
 
 static void refuse(struct rt_channel *channel, const char *reason)
 {
-    rt_say_system(channel, "system", false, rt_access_http_text(reason));
+    const char *colon = strstr(reason, ": "); /* after the code */
+
+    rt_say_system(channel, "system", false, colon == NULL ? reason : colon + 2);
     /* An old token is no forgery: the client may well hold a newer one by the time it rejoins. */
     if (strstr(reason, "expired") != NULL)
         rt_channel_break(channel);
@@ -48,16 +50,20 @@ static void move(struct rt_channel *channel)
 {
     struct rt_hub *hub = channel->client->hub;
 
-    if (channel->topic->is_private) {
-        rt_channel_ask_policies(channel);
-        return;
-    }
-    if (channel->binding_count == 0)
-        return;
     rt_channel_unsettle(channel);
     for (size_t i = 0; i < channel->binding_count; i++)
         rt_binding_set_up(hub, &channel->binding[i]);
-    rt_channel_go_on(channel, df_clock_mono_ms());
+}
+
+/* Rows that were left out after the token's end: who has a position gets them now. */
+static void recover(struct rt_channel *channel)
+{
+    for (size_t i = 0; i < channel->binding_count; i++) {
+        struct rt_binding *binding = &channel->binding[i];
+        if (binding->want != NULL && binding->position != NULL)
+            rt_missed_begin(channel->client->hub, binding);
+    }
+    channel->skipped_rows = false;
 }
 
 void rt_token_handle(struct rt_channel *channel, const struct rt_frame *frame)
@@ -81,29 +87,61 @@ void rt_token_handle(struct rt_channel *channel, const struct rt_frame *frame)
     rt_claims_release(&channel->claims);
     channel->claims = claims;
     channel->token_print = print;
-    rt_tokens_note(hub, &claims);
-    if (channel->skipped_rows) {
-        rt_channel_break(channel); /* it came too late: rows were left out meanwhile */
+    channel->is_expiry_told = false;
+    rt_tokens_note(hub, channel);
+    if (channel->skipped_rows)
+        recover(channel);
+    if (channel->topic->is_private) {
+        rt_channel_ask_policies(channel);
         return;
     }
     if (!is_same)
         move(channel);
+    else if (channel->is_joined)
+        rt_channel_unsettle(channel); /* nothing to do, but "Subscribed" is said again */
+    rt_channel_go_on(channel, df_clock_mono_ms());
 }
 
 /* --- the end of tokens -------------------------------------------------------------------------- */
 
-static int64_t end_of(const struct rt_hub *hub, const struct rt_claims *claims)
+static int64_t grace_end_ms(const struct rt_hub *hub, const struct rt_channel *channel)
 {
-    if (claims->expires_at_s >= INT64_MAX / 1000 - hub->config->expiry_grace_ms)
+    if (channel->claims.expires_at_s >= INT64_MAX / 1000 - hub->config->expiry_grace_ms)
         return INT64_MAX;
-    return claims->expires_at_s * 1000 + hub->config->expiry_grace_ms;
+    return channel->claims.expires_at_s * 1000 + hub->config->expiry_grace_ms;
 }
 
-void rt_tokens_note(struct rt_hub *hub, const struct rt_claims *claims)
+/* When there is something to be said to it. */
+static int64_t due_ms(const struct rt_hub *hub, const struct rt_channel *channel)
 {
-    int64_t end_ms = end_of(hub, claims);
-    if (end_ms < hub->expiry_due_ms)
-        hub->expiry_due_ms = end_ms;
+    int64_t end_ms = grace_end_ms(hub, channel);
+
+    return end_ms == INT64_MAX || channel->is_expiry_told ? end_ms
+                                                          : channel->claims.expires_at_s * 1000;
+}
+
+void rt_tokens_note(struct rt_hub *hub, const struct rt_channel *channel)
+{
+    int64_t at_ms = due_ms(hub, channel);
+    if (at_ms < hub->expiry_due_ms)
+        hub->expiry_due_ms = at_ms;
+}
+
+static void expire(struct rt_hub *hub, struct rt_channel *channel, int64_t now_wall_ms)
+{
+    char text[80];
+
+    if (channel->is_doomed || due_ms(hub, channel) > now_wall_ms)
+        return;
+    if (!channel->is_expiry_told) {
+        (void)snprintf(text, sizeof text, "Token has expired %lld seconds ago",
+                       (long long)(now_wall_ms / 1000 - channel->claims.expires_at_s));
+        rt_say_system(channel, "system", false, text);
+        channel->is_expiry_told = true;
+        hub->stats.expired++;
+    }
+    if (grace_end_ms(hub, channel) <= now_wall_ms)
+        rt_channel_break(channel);
 }
 
 void rt_tokens_expire(struct rt_hub *hub, int64_t now_wall_ms)
@@ -117,14 +155,9 @@ void rt_tokens_expire(struct rt_hub *hub, int64_t now_wall_ms)
     while ((topic = rt_map_next(&hub->topics, &cursor)) != NULL) {
         for (size_t i = 0; i < topic->channel_count; i++) {
             struct rt_channel *channel = topic->channel[i];
-            if (channel->is_doomed)
-                continue;
-            if (end_of(hub, &channel->claims) > now_wall_ms) {
-                rt_tokens_note(hub, &channel->claims);
-                continue;
-            }
-            hub->stats.expired++;
-            rt_channel_break(channel);
+            expire(hub, channel, now_wall_ms);
+            if (!channel->is_doomed)
+                rt_tokens_note(hub, channel);
         }
     }
 }

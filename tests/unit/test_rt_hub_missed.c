@@ -155,6 +155,23 @@ static void another_person_is_searched_for_anew(void **state)
     close_client(client);
 }
 
+static void rows_left_out_after_expiry_are_missed_rows(void **state)
+{
+    (void)state;
+    client = open_client(RT_VSN_2);
+    say(client, "[\"1\",\"1\",\"realtime:room\",\"phx_join\",{\"access_token\":\"anon ann 10\","
+                "\"config\":" AFTER("3") "}]");
+    found_all(last_catch_up.token, "");
+    live("4");
+    tick(11000);
+    live("5");
+    hear_all(client);
+    say(client, "[\"1\",\"5\",\"realtime:room\",\"access_token\",{\"access_token\":\"anon ann 60\"}]");
+    assert_int_equal(last_catch_up.count, 2);
+    assert_string_equal(last_catch_up.what, "4");
+    close_client(client);
+}
+
 static void leaving_ends_the_search(void **state)
 {
     (void)state;
@@ -196,6 +213,7 @@ int main(void)
         TEST(what_is_incomplete_is_told),
         TEST(a_slow_reader_gets_all_in_its_time),
         TEST(another_person_is_searched_for_anew),
+        TEST(rows_left_out_after_expiry_are_missed_rows),
         TEST(leaving_ends_the_search),
         TEST(live_rows_that_wait_are_bounded),
     };
