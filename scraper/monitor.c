@@ -486,6 +486,19 @@ static struct scr_buyer *count_buyer(struct scr_session *session, const struct s
     return buyer;
 }
 
+static bool was_held(struct scr_monitor *monitor, const struct df_uuid *id)
+{
+    for (size_t i = 0; i < monitor->held_count; i++) {
+        if (!df_uuid_equal(&monitor->held[i], id))
+            continue;
+        monitor->held_count--;
+        memmove(&monitor->held[i], &monitor->held[i + 1],
+                (monitor->held_count - i) * sizeof monitor->held[0]);
+        return true;
+    }
+    return false;
+}
+
 static void tell(struct scr_monitor *monitor, const struct scr_capture *capture, bool is_captured)
 {
     struct scr_verdict verdict;
@@ -502,6 +515,16 @@ static void tell(struct scr_monitor *monitor, const struct scr_capture *capture,
         scr_events_buyer(session, capture, &verdict, count_buyer(session, capture, &verdict));
     monitor->commit_ns_sum += (uint64_t)(df_clock_mono_ns() - capture->seen_ns);
     monitor->commit_count++;
+    scr_session_landed(session);
+}
+
+/* It will not be told: known from before, or lost. */
+static void let_go(struct scr_monitor *monitor, const struct scr_capture *capture)
+{
+    struct scr_session *session = by_token(monitor, capture->session_token);
+
+    if (!was_held(monitor, &capture->id) && session != NULL)
+        scr_session_landed(session);
 }
 
 static void hold(struct scr_monitor *monitor, const struct scr_capture *capture)
@@ -518,19 +541,6 @@ static void hold(struct scr_monitor *monitor, const struct scr_capture *capture)
     }
     monitor->held[monitor->held_count++] = capture->id;
     tell(monitor, capture, false);
-}
-
-static bool was_held(struct scr_monitor *monitor, const struct df_uuid *id)
-{
-    for (size_t i = 0; i < monitor->held_count; i++) {
-        if (!df_uuid_equal(&monitor->held[i], id))
-            continue;
-        monitor->held_count--;
-        memmove(&monitor->held[i], &monitor->held[i + 1],
-                (monitor->held_count - i) * sizeof monitor->held[0]);
-        return true;
-    }
-    return false;
 }
 
 static void on_committed(struct scr_monitor *monitor, const struct scr_capture *capture)
@@ -591,7 +601,7 @@ static void on_delivery(void *arg, uint32_t events)
         case SCR_EVENT_COMMITTED: on_committed(monitor, event->capture); break;
         case SCR_EVENT_HELD: hold(monitor, event->capture); break;
         case SCR_EVENT_DUPLICATE: /* also after HELD */
-        case SCR_EVENT_DROPPED: (void)was_held(monitor, &event->capture->id); break;
+        case SCR_EVENT_DROPPED: let_go(monitor, event->capture); break;
         case SCR_EVENT_ALARM: on_alarm(monitor, event->alarm); break;
         case SCR_EVENT_HISTORY: on_history(monitor, event); break;
         case SCR_EVENT_OWNER: on_owner(monitor, event); break;
@@ -628,6 +638,7 @@ static void on_tick(void *arg)
     for (struct scr_session *s = monitor->sessions; s != NULL; s = s->next) {
         if (s->is_closing)
             continue;
+        scr_session_tick(s, now_ms);
         recycle(s, now_ms);
         if (now_ms / TICK_MS % STATS_EVERY_S == (int64_t)(s->token % STATS_EVERY_S))
             scr_events_stats(s);

@@ -13,6 +13,7 @@
 enum {
     CANDIDATE_DEADLINE_MS = 90000, /* a page that is not live by then will not take over */
     FACTS_GAP_MS = 1000,           /* stream_update at most once a second */
+    LAST_LINES_MS = 2000,          /* the end of a show waits so long for its last lines */
     LINES_MAX = 1000,
 };
 
@@ -244,14 +245,37 @@ static void candidate_changed(struct scr_session *session, enum scr_state to)
 static void on_state(void *arg, enum scr_state from, enum scr_state to)
 {
     struct scr_slot *slot = arg;
+    struct scr_session *session = slot->session;
 
     (void)from;
-    if (slot->is_dropped || slot->session->is_closing)
+    if (slot->is_dropped || session->is_closing)
         return;
-    if (slot == slot->session->candidate)
-        candidate_changed(slot->session, to);
+    if (slot == session->candidate) {
+        candidate_changed(session, to);
+        return;
+    }
+    session->ended_since_ms = 0;
+    if (to == SCR_ENDED && session->in_flight > 0)
+        session->ended_since_ms = df_clock_mono_ms(); /* the last words first */
     else
-        current_changed(slot->session, to);
+        current_changed(session, to);
+}
+
+void scr_session_landed(struct scr_session *session)
+{
+    session->in_flight -= session->in_flight > 0;
+    if (session->in_flight == 0 && session->ended_since_ms != 0) {
+        session->ended_since_ms = 0;
+        current_changed(session, SCR_ENDED);
+    }
+}
+
+void scr_session_tick(struct scr_session *session, int64_t now_ms)
+{
+    if (session->ended_since_ms != 0 && now_ms - session->ended_since_ms > LAST_LINES_MS) {
+        session->ended_since_ms = 0;
+        current_changed(session, SCR_ENDED);
+    }
 }
 
 /* --- lines ----------------------------------------------------------------------------------- */
@@ -348,6 +372,7 @@ static void on_lines(void *arg, const struct scr_lines *lines)
             break;
         }
         session->monitor->lines_new++;
+        session->in_flight++;
         session->monitor->backlog_lines += part.is_snapshot;
         last = &(*last)->next;
     }

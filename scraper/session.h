@@ -79,6 +79,8 @@ struct scr_session {
     struct scr_address address; /* to open first, once the history is there */
     struct scr_history *history;
     bool has_first_snapshot;
+    size_t in_flight;       /* lines given to the outbox that have not come back */
+    int64_t ended_since_ms; /* the show is over, but its last lines are in flight; 0: no */
     uint64_t gaps;
 
     uint64_t start_request; /* waiting for its answer, 0 when none */
@@ -138,6 +140,10 @@ void scr_session_free(struct scr_session *session); /* at once; not from a tab's
 void scr_session_drop_candidate(struct scr_session *session);
 void scr_session_answer(struct scr_session *session, int status, const char *message);
 void scr_session_save(struct scr_session *session);
+/* The outbox answered for one line of the session. */
+void scr_session_landed(struct scr_session *session);
+/* Every second: an end that waits for lines does not wait for ever. */
+void scr_session_tick(struct scr_session *session, int64_t now_ms);
 unsigned scr_session_per_minute(const struct scr_session *session);
 enum scr_state scr_session_state(const struct scr_session *session);
 const struct scr_tab_facts *scr_session_facts(const struct scr_session *session); /* or NULL */
