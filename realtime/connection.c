@@ -13,11 +13,12 @@
 #include "shared/log.h"
 
 enum {
-    SLICE_BYTES = 65536,       /* a longer message goes out in fragments: libwebsockets copies what
-                                  a slow socket does not take, and that must stay small */
-    ROUND_BYTES = 1 << 20,     /* for one connection, then others have a turn */
-    CLOSE_WAIT_MS = 2000,      /* for what is queued, and for the closing handshake */
-    KEY_BYTES = 24,            /* of Sec-WebSocket-Key: 16 bytes in base64 */
+    SLICE_BYTES = 65536, /* a longer message goes out in fragments: libwebsockets copies what a
+                            slow socket does not take, and that must stay small */
+    ROUND_BYTES = 1 << 20, /* for one connection, then others have a turn */
+    CLOSE_WAIT_MS = 2000,  /* for what is queued, and for the closing handshake */
+    KEY_BYTES = 24,        /* of Sec-WebSocket-Key: 16 bytes in base64 */
+    CONTROL_MAX_BYTES = 125,
 };
 enum { CLOSE_IDLE = 1000, CLOSE_TOO_BIG = 1009, CLOSE_TRY_LATER = 1013 };
 
@@ -73,32 +74,49 @@ static int write_first(struct rt_connection *connection)
     return n;
 }
 
+static int write_ping(struct rt_connection *connection)
+{
+    unsigned char ping[LWS_PRE + 2] = {0}; /* libwebsockets sends no empty one */
+
+    connection->wants_ping = false;
+    return lws_write(connection->wsi, ping + LWS_PRE, 2, LWS_WRITE_PING);
+}
+
+/* By ourselves: with libuv, Debian's libwebsockets 4.1 hangs up where it should send the close frame
+ * (it closes twice, to test itself). The peer answers with its own, see on_lws. */
+static int write_close(struct rt_connection *connection)
+{
+    unsigned char frame[LWS_PRE + 4 + CONTROL_MAX_BYTES], *at = frame + LWS_PRE;
+    size_t len = strlen(connection->close_reason);
+
+    connection->is_close_sent = true;
+    at[0] = 0x88; /* RFC 6455 5.5.1 */
+    at[1] = (unsigned char)(len + 2);
+    at[2] = (unsigned char)(connection->close_code >> 8);
+    at[3] = (unsigned char)connection->close_code;
+    memcpy(at + 4, connection->close_reason, len);
+    return lws_write(connection->wsi, at, len + 4, LWS_WRITE_HTTP); /* as it is */
+}
+
 /* Writes while the socket takes it. -1: the socket is gone. */
 static int flush(struct rt_connection *connection)
 {
-    unsigned char ping[LWS_PRE + 2] = {0}; /* libwebsockets sends no empty one */
     size_t round = 0;
+    int n = 0;
 
-    if (connection->is_cut)
+    if (connection->is_cut || connection->is_close_sent)
         return 0;
-    while (!lws_partial_buffered(connection->wsi)) {
-        if (connection->wants_ping) {
-            connection->wants_ping = false;
-            if (lws_write(connection->wsi, ping + LWS_PRE, 2, LWS_WRITE_PING) < 0)
-                return -1;
-            continue;
-        }
-        if (connection->queue.count == 0)
-            return 0;
-        if (round >= ROUND_BYTES)
-            break;
-        int n = write_first(connection);
-        if (n < 0)
-            return -1;
-        round += (size_t)n;
+    while (n >= 0 && round < ROUND_BYTES && !lws_partial_buffered(connection->wsi)) {
+        if (connection->wants_ping)
+            n = write_ping(connection);
+        else if (connection->queue.count > 0)
+            n = write_first(connection);
+        else
+            return connection->close_code == 0 ? 0 : write_close(connection);
+        round += n > 0 ? (size_t)n : 0;
     }
     lws_callback_on_writable(connection->wsi);
-    return 0;
+    return n;
 }
 
 static void mark_dirty(struct rt_connection *connection)
@@ -118,21 +136,7 @@ void rt_connection_flush_all(struct rt_server *server)
         connection->is_dirty = false;
         if (flush(connection) < 0)
             rt_connection_cut(connection);
-        else if (connection->close_code != 0)
-            lws_callback_on_writable(connection->wsi); /* the closing is done there */
     }
-}
-
-static int on_writeable(struct rt_connection *connection)
-{
-    if (flush(connection) < 0)
-        return -1;
-    if (connection->close_code == 0 || connection->is_cut || connection->queue.count > 0 ||
-        lws_partial_buffered(connection->wsi))
-        return 0;
-    lws_close_reason(connection->wsi, (enum lws_close_status)connection->close_code,
-                     (unsigned char *)connection->close_reason, strlen(connection->close_reason));
-    return -1;
 }
 
 bool rt_connection_send(struct rt_connection *connection, struct rt_blob *blob, bool is_control)
@@ -360,7 +364,10 @@ static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user,
         }
         return 0;
     case LWS_CALLBACK_SERVER_WRITEABLE:
-        return connection == NULL ? -1 : on_writeable(connection);
+        return connection == NULL || flush(connection) < 0 ? -1 : 0;
+    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+        /* An answer to ours ends it; to its own libwebsockets answers. */
+        return connection == NULL || connection->is_close_sent ? -1 : 0;
     case LWS_CALLBACK_CLOSED:
     case LWS_CALLBACK_WS_SERVER_DROP_PROTOCOL:
         on_gone(server, seat);
@@ -373,7 +380,8 @@ static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 }
 
 const struct lws_protocols rt_connection_protocols[] = {
-    /* 1 KiB each for what is being received: most messages fit, longer ones come in pieces. */
-    {"realtime", on_lws, sizeof(struct seat), 1024, 0, NULL, 0},
+    /* 1 KiB each for what is being received: most messages fit, longer ones come in pieces. Writes
+     * would be cut to the same size. */
+    {"realtime", on_lws, sizeof(struct seat), 1024, 0, NULL, SLICE_BYTES + CONTROL_MAX_BYTES},
     {0},
 };

@@ -19,6 +19,7 @@ enum {
     DRAIN_STEP_MS = 20,
     CLOSE_WAIT_MS = 2500, /* for the last closing handshakes; connection.c cuts at 2 s */
     CLOSE_RESTART = 1012,
+    SETTLE_ROUNDS = 1000,
 };
 
 /* --- libwebsockets ------------------------------------------------------------------------------ */
@@ -149,6 +150,7 @@ static enum df_code open_loop(struct rt_server *server, struct df_error *err)
     (void)uv_prepare_init(&server->loop, &server->flush);
     (void)uv_timer_start(&server->tick, on_tick, RT_TICK_MS, RT_TICK_MS);
     (void)uv_prepare_start(&server->flush, on_round_end);
+    server->has_handles = true;
     return DF_OK;
 }
 
@@ -237,11 +239,13 @@ void rt_server_stop(struct rt_server *server)
     (void)uv_timer_start(&server->drain, on_drain, 0, DRAIN_STEP_MS);
 }
 
-static void close_handle(uv_handle_t *handle, void *arg)
+/* Lets the loop hear of every handle that was closed. Bounded: an end that never comes is worse than
+ * what a loop of a failed start leaves behind. */
+static void settle(struct rt_server *server)
 {
-    (void)arg;
-    if (!uv_is_closing(handle))
-        uv_close(handle, NULL);
+    for (int i = 0; i < SETTLE_ROUNDS; i++)
+        if (uv_run(&server->loop, UV_RUN_NOWAIT) == 0)
+            return;
 }
 
 void rt_server_free(struct rt_server *server)
@@ -251,14 +255,21 @@ void rt_server_free(struct rt_server *server)
     rt_door_shut(&server->api_door);
     rt_door_shut(&server->admin_door);
     rt_guest_end_all(server);
-    if (server->context != NULL) {
+    if (server->context != NULL)
         lws_context_destroy(server->context); /* calls back for each connection */
-        (void)uv_run(&server->loop, UV_RUN_NOWAIT);
-        lws_context_destroy(server->context); /* of a foreign loop: the second half */
+    if (server->has_handles) {
+        uv_close((uv_handle_t *)&server->wake, NULL);
+        uv_close((uv_handle_t *)&server->tick, NULL);
+        uv_close((uv_handle_t *)&server->drain, NULL);
+        uv_close((uv_handle_t *)&server->flush, NULL);
     }
+    if (server->on_watched != NULL)
+        uv_close((uv_handle_t *)&server->watch, NULL);
     if (server->has_loop) {
-        uv_walk(&server->loop, close_handle, NULL);
-        (void)uv_run(&server->loop, UV_RUN_DEFAULT);
+        settle(server);
+        /* The second half, which unloads libwebsockets' libuv plugin: no callback may be left. */
+        if (server->context != NULL)
+            lws_context_destroy(server->context);
         (void)uv_loop_close(&server->loop);
     }
     free(server);

@@ -74,7 +74,7 @@ struct rt_connection {
     enum rt_vsn vsn;
     int close_code; /* it is being closed; 0: it is not */
     char close_reason[48];
-    bool is_dirty, is_pinged, wants_ping, is_cut;
+    bool is_dirty, is_pinged, wants_ping, is_close_sent, is_cut;
 };
 
 struct rt_server {
@@ -98,7 +98,7 @@ struct rt_server {
     size_t incoming_bytes;
     uint64_t next_id;
     int64_t stop_ms; /* when it must be over */
-    bool has_loop, is_stopping;
+    bool has_loop, has_handles, is_stopping;
     struct rt_server_stats stats;
 };
 
