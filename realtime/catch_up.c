@@ -16,13 +16,15 @@
 const struct rt_db_statement rt_catch_up_statements[] = {
     {"position", "select place, seen, xid, seq, had, made_at, key, reason"
                  " from dealflow.realtime_position($1, $2, $3::text[], $4::uuid, $5)"},
-    {"missed", "select snapshot, seq, stream_session_id, table_schema, table_name, op, at, age_ms, ids,"
-               " keys, old_rows from dealflow.realtime_missed($1, $2, $3::text[], $4::uuid,"
-               " $5::pg_snapshot, $6::xid8, $7::bigint, $8::int, $9::pg_snapshot, $10::pg_snapshot,"
-               " $11::bigint, $12::bigint, " PAGE_ROWS ")"},
-    {"made", "select made_at, key, stream_session_id, table_schema, table_name, op, at, age_ms, ids,"
-             " keys, old_rows from dealflow.realtime_made($1, $2, $3::uuid, $4::timestamptz, $5::jsonb,"
-             " $6::pg_snapshot, $7::pg_snapshot, $8::bigint, " PAGE_ROWS ")"},
+    {"missed",
+     "select snapshot, seq, stream_session_id, table_schema, table_name, op, at, age_ms, ids,"
+     " keys, old_rows from dealflow.realtime_missed($1, $2, $3::text[], $4::uuid,"
+     " $5::pg_snapshot, $6::xid8, $7::bigint, $8::int, $9::pg_snapshot, $10::pg_snapshot,"
+     " $11::bigint, $12::bigint, " PAGE_ROWS ")"},
+    {"made",
+     "select made_at, key, stream_session_id, table_schema, table_name, op, at, age_ms, ids,"
+     " keys, old_rows from dealflow.realtime_made($1, $2, $3::uuid, $4::timestamptz, $5::jsonb,"
+     " $6::pg_snapshot, $7::pg_snapshot, $8::bigint, " PAGE_ROWS ")"},
 };
 const size_t rt_catch_up_statement_count =
     sizeof rt_catch_up_statements / sizeof rt_catch_up_statements[0];
@@ -33,16 +35,17 @@ enum { PLACE, SEEN, XID, SEQ, HAD, MADE_AT, KEY, REASON, POSITION_COLUMNS };
 struct rt_catch_up {
     struct rt_changes *changes;
     struct rt_question *question;
-    struct rt_index *index;        /* of the one interest */
-    struct rt_place until;         /* last is NULL before it is known */
+    struct rt_index *index;           /* of the one interest */
+    struct rt_place until;            /* last is NULL before it is known */
     char *position[POSITION_COLUMNS]; /* heap; place is NULL before it is known */
-    char after[24];                /* seq of the last entry that was sent */
+    char after[24];                   /* seq of the last entry that was sent */
     int64_t row_count;
     char *session; /* borrowed from the question, NULL when any */
     char ops[32];  /* {INSERT,UPDATE} */
 };
 
-/* --- making one ---------------------------------------------------------------------------------- */
+/* --- making one ----------------------------------------------------------------------------------
+ */
 
 static bool copy_name(char *out, size_t size, const char *name)
 {
@@ -124,7 +127,8 @@ uint64_t rt_catch_up_token(const struct rt_catch_up *catch_up)
     return catch_up->question->token;
 }
 
-/* --- one page ------------------------------------------------------------------------------------ */
+/* --- one page ------------------------------------------------------------------------------------
+ */
 
 /* Where live delivery begins: the first plan of at least that version that came into force. */
 static bool find_until(struct rt_catch_up *catch_up)
@@ -184,15 +188,28 @@ static enum df_code read_page(struct rt_catch_up *catch_up, struct rt_db *db, PG
 
     (void)snprintf(seq, sizeof seq, "%lld", (long long)until->seq);
     if (is_from_log(catch_up)) {
-        const char *const params[] = {question->schema, question->table,  catch_up->ops,
-                                      catch_up->session, position[SEEN],  position[XID],
-                                      position[SEQ],     position[HAD],   until->last,
-                                      upto,              seq,             catch_up->after};
+        const char *const params[] = {question->schema,
+                                      question->table,
+                                      catch_up->ops,
+                                      catch_up->session,
+                                      position[SEEN],
+                                      position[XID],
+                                      position[SEQ],
+                                      position[HAD],
+                                      until->last,
+                                      upto,
+                                      seq,
+                                      catch_up->after};
         return rt_db_execute(db, "missed", 12, params, out, err);
     }
-    const char *const params[] = {question->schema,  question->table, catch_up->session,
-                                  position[MADE_AT], position[KEY],   until->last,
-                                  upto,              seq};
+    const char *const params[] = {question->schema,
+                                  question->table,
+                                  catch_up->session,
+                                  position[MADE_AT],
+                                  position[KEY],
+                                  until->last,
+                                  upto,
+                                  seq};
     return rt_db_execute(db, "made", 8, params, out, err);
 }
 
@@ -288,7 +305,8 @@ static enum df_code send_page(struct rt_catch_up *catch_up, struct rt_db *db,
         return df_error_set(err, DF_ENOMEM, "out of memory");
     for (size_t first = 0; rc == DF_OK && first < total;) {
         size_t end = first, row_count = 0;
-        while (end < total && (end == first || row_count + entries[end].row_count <= RT_BATCH_ROWS) &&
+        while (end < total &&
+               (end == first || row_count + entries[end].row_count <= RT_BATCH_ROWS) &&
                strcmp(entries[end].op, entries[first].op) == 0 &&
                (entries[end].ids == NULL) == (entries[first].ids == NULL)) {
             row_count += entries[end].row_count;
@@ -333,7 +351,8 @@ static enum df_code run_page(struct rt_catch_up *catch_up, struct rt_db *db, boo
     return rc;
 }
 
-/* --- the end ------------------------------------------------------------------------------------- */
+/* --- the end -------------------------------------------------------------------------------------
+ */
 
 static enum rt_catch_up_state finish(struct rt_catch_up *catch_up, const char *reason)
 {

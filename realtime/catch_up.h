@@ -1,5 +1,5 @@
-/* realtime/catch_up.h - one client's missed rows, page by page; sql/migrations/0020 says how they are
- * found. Control thread. */
+/* realtime/catch_up.h - one client's missed rows, page by page; sql/migrations/0020 says how they
+ * are found. Control thread. */
 #ifndef REALTIME_CATCH_UP_H
 #define REALTIME_CATCH_UP_H
 

@@ -15,11 +15,12 @@
 #include "shared/uuid.h"
 
 #define EVENTS_MAX_BYTES ((size_t)32 << 20)
-#define SENDS_MAX_BYTES ((size_t)32 << 20)
-#define QUESTIONS_MAX 20000
-#define STACK_BYTES ((size_t)512 * 1024)
+#define SENDS_MAX_BYTES  ((size_t)32 << 20)
+#define QUESTIONS_MAX    20000
+#define STACK_BYTES      ((size_t)512 * 1024)
 
-/* --- small things -------------------------------------------------------------------------------- */
+/* --- small things --------------------------------------------------------------------------------
+ */
 
 void rt_fd_raise(int fd)
 {
@@ -60,8 +61,8 @@ void rt_place_release(struct rt_place *place)
 
 bool rt_place_copy(struct rt_place *out, const struct rt_place *place)
 {
-    *out = (struct rt_place){.last = strdup(place->last), .upto = strdup(place->upto),
-                             .seq = place->seq};
+    *out = (struct rt_place){
+        .last = strdup(place->last), .upto = strdup(place->upto), .seq = place->seq};
     if (out->last != NULL && out->upto != NULL)
         return true;
     rt_place_release(out);
@@ -85,7 +86,8 @@ int64_t rt_back_off_ms(int64_t last_ms)
     return next_ms > most_ms ? most_ms : next_ms;
 }
 
-/* --- events -------------------------------------------------------------------------------------- */
+/* --- events --------------------------------------------------------------------------------------
+ */
 
 struct rt_changes_event *rt_event_new(enum rt_changes_event_type type)
 {
@@ -198,7 +200,8 @@ struct rt_changes_event *rt_changes_take(struct rt_changes *changes)
     return event;
 }
 
-/* --- plans and questions ------------------------------------------------------------------------- */
+/* --- plans and questions -------------------------------------------------------------------------
+ */
 
 void rt_changes_publish(struct rt_changes *changes, struct rt_plan *plan)
 {
@@ -214,9 +217,9 @@ void rt_question_free(struct rt_question *question)
 {
     if (question == NULL)
         return;
-    char *const texts[] = {question->role,   question->schema,    question->table,
-                           question->filter, question->select,    question->claims,
-                           question->topic,  question->extension, question->session,
+    char *const texts[] = {question->role,    question->schema,    question->table,
+                           question->filter,  question->select,    question->claims,
+                           question->topic,   question->extension, question->session,
                            question->x_after, question->text};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         free(texts[i]);
@@ -379,7 +382,8 @@ void rt_changes_send(struct rt_changes *changes, const char *text, size_t text_l
         put(changes, q);
 }
 
-/* --- figures ------------------------------------------------------------------------------------- */
+/* --- figures -------------------------------------------------------------------------------------
+ */
 
 static int compare_latencies(const void *left, const void *right)
 {
@@ -404,7 +408,8 @@ void rt_changes_stats_get(struct rt_changes *changes, struct rt_changes_stats *o
     out->query_p99_us = sorted[count * 99 / 100];
 }
 
-/* --- life ---------------------------------------------------------------------------------------- */
+/* --- life ----------------------------------------------------------------------------------------
+ */
 
 static bool start_threads(struct rt_changes *changes)
 {
@@ -414,8 +419,8 @@ static bool start_threads(struct rt_changes *changes)
         return false;
     (void)pthread_attr_setstacksize(&attr, STACK_BYTES);
     changes->has_reader = pthread_create(&changes->reader, &attr, rt_reader_main, changes) == 0;
-    changes->has_control = changes->has_reader && pthread_create(&changes->control, &attr,
-                                                                 rt_control_main, changes) == 0;
+    changes->has_control = changes->has_reader &&
+                           pthread_create(&changes->control, &attr, rt_control_main, changes) == 0;
     (void)pthread_attr_destroy(&attr);
     return changes->has_control;
 }

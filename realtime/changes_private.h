@@ -16,7 +16,7 @@ struct rt_question {
     struct rt_question *next;
     enum rt_question_type type;
     uint64_t token;
-    int64_t asked_ms; /* df_clock_mono_ms */
+    int64_t asked_ms;                              /* df_clock_mono_ms */
     char *role, *schema, *table, *filter, *select; /* CHECK; some of CATCH_UP */
     char *claims, *topic, *extension;              /* POLICY; claims of CATCH_UP */
     char *session, *x_after;                       /* CATCH_UP */
@@ -33,8 +33,8 @@ void rt_question_free(struct rt_question *question);
 void rt_question_add(struct rt_question_list *list, struct rt_question *question);
 struct rt_question *rt_question_take(struct rt_question_list *list);
 
-/* Up to where the log was read: all that `last` sees, and of what `upto` sees the entries up to seq.
- * Between two reads upto is "" and means last. */
+/* Up to where the log was read: all that `last` sees, and of what `upto` sees the entries up to
+ * seq. Between two reads upto is "" and means last. */
 struct rt_place {
     char *last, *upto; /* heap: pg_snapshot as text */
     int64_t seq;
@@ -53,7 +53,7 @@ struct rt_changes {
     int64_t catch_up_max_rows;
     void (*wake)(void *arg);
     void *arg;
-    char gateway[37]; /* tells our own messages from those of other gateways */
+    char gateway[37];                   /* tells our own messages from those of other gateways */
     int stop_fd, reader_fd, control_fd; /* eventfds; stop_fd stays readable */
     pthread_t reader, control;
     bool has_reader, has_control;
@@ -65,7 +65,7 @@ struct rt_changes {
     size_t queued_bytes;
     struct rt_plan *plan; /* published and not yet taken */
     struct rt_question_list questions;
-    size_t send_bytes; /* of those questions that are messages */
+    size_t send_bytes;                            /* of those questions that are messages */
     struct rt_milestone milestone[RT_MILESTONES]; /* a ring, oldest overwritten */
     uint64_t milestone_count;
     struct rt_changes_stats stats;
@@ -73,7 +73,8 @@ struct rt_changes {
     uint64_t latency_count;
 };
 
-/* --- events: any thread ------------------------------------------------------------------------- */
+/* --- events: any thread -------------------------------------------------------------------------
+ */
 
 struct rt_changes_event *rt_event_new(enum rt_changes_event_type type); /* NULL: no memory */
 /* Queues a chain of events; waits while the loop is behind. False when the program stops: the chain
@@ -84,7 +85,8 @@ struct rt_changes_event *rt_event_of_entry(enum rt_changes_event_type type,
                                            const struct rt_entry *entry, struct rt_row *rows,
                                            size_t row_count);
 
-/* --- small things: any thread ------------------------------------------------------------------- */
+/* --- small things: any thread -------------------------------------------------------------------
+ */
 
 void rt_fd_raise(int fd);
 void rt_fd_clear(int fd);
@@ -98,7 +100,8 @@ bool rt_sleep(struct rt_changes *changes, int64_t ms);
 /* The next pause of a series: 10 ms to 250 ms, each up to twice the one before. */
 int64_t rt_back_off_ms(int64_t last_ms);
 
-/* --- the threads -------------------------------------------------------------------------------- */
+/* --- the threads --------------------------------------------------------------------------------
+ */
 
 void *rt_reader_main(void *changes);
 void *rt_control_main(void *changes);

@@ -6,9 +6,9 @@
  *   {"cancel":3}   {"send":"text"}   {"stats":true}
  *   {"hold":true}  takes no events until {"hold":false}
  *   {"quiet":true} counts rows and measures how late they are, instead of printing them
- * Each event is a line on standard output. Filters and claims are JSON texts; a plan's distinct ones
- * are numbered in order of appearance. DATABASE_URL names the database. Ends with its input. Not
- * installed. */
+ * Each event is a line on standard output. Filters and claims are JSON texts; a plan's distinct
+ * ones are numbered in order of appearance. DATABASE_URL names the database. Ends with its input.
+ * Not installed. */
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -49,7 +49,8 @@ static void on_wake(void *arg)
         continue;
 }
 
-/* --- output -------------------------------------------------------------------------------------- */
+/* --- output --------------------------------------------------------------------------------------
+ */
 
 static void print_line(json_t *object)
 {
@@ -79,12 +80,12 @@ static json_t *rows_of(const struct rt_changes_event *event)
     json_t *rows = json_array();
     for (size_t i = 0; i < event->row_count; i++) {
         const struct rt_row *row = &event->row[i];
-        json_array_append_new(
-            rows, json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "role", row->role, "id",
-                            parsed(row->id), "columns", parsed(row->columns), "record",
-                            parsed(row->record), "old_record", parsed(row->old_record), "filters",
-                            ids_of(row->filter_ids, row->filter_count), "claims",
-                            ids_of(row->claims_ids, row->claims_count)));
+        json_array_append_new(rows, json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "role",
+                                              row->role, "id", parsed(row->id), "columns",
+                                              parsed(row->columns), "record", parsed(row->record),
+                                              "old_record", parsed(row->old_record), "filters",
+                                              ids_of(row->filter_ids, row->filter_count), "claims",
+                                              ids_of(row->claims_ids, row->claims_count)));
     }
     return rows;
 }
@@ -190,7 +191,8 @@ static void print_stats(void)
     quiet_rows = 0;
 }
 
-/* --- input --------------------------------------------------------------------------------------- */
+/* --- input ---------------------------------------------------------------------------------------
+ */
 
 static uint32_t number_in(char **list, size_t *count, const char *text)
 {

@@ -1,6 +1,6 @@
-/* realtime/control.c - the control thread: answers the loop's questions on a connection of its own, so
- * that no answer holds changes up, and sends messages to other gateways. Catch-ups take turns, a page
- * each, with questions in between. */
+/* realtime/control.c - the control thread: answers the loop's questions on a connection of its own,
+ * so that no answer holds changes up, and sends messages to other gateways. Catch-ups take turns, a
+ * page each, with questions in between. */
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,13 +14,13 @@
 #include "shared/clock.h"
 #include "shared/log.h"
 
-#define QUESTIONS_A_TURN 16
+#define QUESTIONS_A_TURN  16
 #define SEND_BYTES_A_TURN ((size_t)256 * 1024)
-#define PARAMETER_MAX ((size_t)32 << 20)
+#define PARAMETER_MAX     ((size_t)32 << 20)
 /* While the database is away: a policy is asked for by a join that gives up, a message is news. */
-#define POLICY_WAITS_MS 8000
+#define POLICY_WAITS_MS  8000
 #define MESSAGE_WAITS_MS 5000
-#define IDLE_MS 60000
+#define IDLE_MS          60000
 
 static const struct rt_db_statement own_statements[] = {
     {"check", "select dealflow.realtime_check($1, $2, $3, $4::jsonb, $5::jsonb)"},
@@ -38,7 +38,8 @@ struct control {
     size_t catch_up_count, catch_up_cap, turn;
 };
 
-/* --- arrivals ------------------------------------------------------------------------------------ */
+/* --- arrivals ------------------------------------------------------------------------------------
+ */
 
 static void drop_token(struct control *control, uint64_t token)
 {
@@ -122,7 +123,8 @@ static void sort_arrivals(struct control *control)
     }
 }
 
-/* --- answers ------------------------------------------------------------------------------------- */
+/* --- answers -------------------------------------------------------------------------------------
+ */
 
 static enum df_code check(struct control *control, const struct rt_question *question,
                           struct df_error *err)
@@ -242,7 +244,8 @@ static enum df_code catch_up_some(struct control *control, bool *is_busy, struct
     return DF_OK;
 }
 
-/* --- the thread ---------------------------------------------------------------------------------- */
+/* --- the thread ----------------------------------------------------------------------------------
+ */
 
 static void give_up_old(struct control *control)
 {
@@ -313,9 +316,8 @@ static enum df_code turn(struct control *control, bool *is_busy, struct df_error
     enum df_code rc = DF_OK;
 
     sort_arrivals(control);
-    if (control->db.conn == NULL &&
-        (control->questions.first != NULL || control->sends.first != NULL ||
-         control->catch_up_count > 0))
+    if (control->db.conn == NULL && (control->questions.first != NULL ||
+                                     control->sends.first != NULL || control->catch_up_count > 0))
         rc = rt_db_connect(&control->db, err);
     if (rc == DF_OK)
         rc = send_some(control, err);

@@ -1,4 +1,5 @@
-/* realtime/db.c - libpq driven asynchronously, so that each wait has a deadline and hears the stop. */
+/* realtime/db.c - libpq driven asynchronously, so that each wait has a deadline and hears the stop.
+ */
 #include "realtime/db.h"
 
 #include <errno.h>
@@ -154,8 +155,7 @@ static enum df_code await(struct rt_db *db, int64_t deadline_ms, PGresult **out,
 }
 
 enum df_code rt_db_execute(struct rt_db *db, const char *statement, int param_count,
-                           const char *const *params, struct pg_result **out,
-                           struct df_error *err)
+                           const char *const *params, struct pg_result **out, struct df_error *err)
 {
     *out = NULL;
     if (db->conn == NULL)

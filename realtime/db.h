@@ -1,5 +1,6 @@
-/* realtime/db.h - one connection to Postgres for text results, LISTEN and long statements. Every wait
- * has a deadline and ends at once when the program stops. A struct rt_db belongs to one thread. */
+/* realtime/db.h - one connection to Postgres for text results, LISTEN and long statements. Every
+ * wait has a deadline and ends at once when the program stops. A struct rt_db belongs to one
+ * thread. */
 #ifndef REALTIME_DB_H
 #define REALTIME_DB_H
 
@@ -49,7 +50,8 @@ bool rt_db_notifications(struct rt_db *db,
                          void (*on_notify)(void *arg, const char *channel, const char *payload),
                          void *arg);
 
-/* --- array literals as parameters: {"a","b"} ---------------------------------------------------- */
+/* --- array literals as parameters: {"a","b"} ----------------------------------------------------
+ */
 
 void rt_db_array_begin(struct df_buf *array);
 void rt_db_array_add(struct df_buf *array, const char *text, size_t text_len);

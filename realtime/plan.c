@@ -1,5 +1,5 @@
-/* realtime/plan.c - interests sorted by table and session, found by bisection: thousands of them may
- * be published for each join. */
+/* realtime/plan.c - interests sorted by table and session, found by bisection: thousands of them
+ * may be published for each join. */
 #include "realtime/plan.h"
 
 #include <stdlib.h>
@@ -38,11 +38,11 @@ static int compare(const void *left, const void *right)
 }
 
 static void carry_marks(bool *out, char *const *now, size_t count, const bool *was_marked,
-                         char *const *before, size_t count_before)
+                        char *const *before, size_t count_before)
 {
     for (size_t i = 0; i < count && i < count_before; i++)
-        out[i] = was_marked[i] && now[i] != NULL && before[i] != NULL &&
-                 strcmp(now[i], before[i]) == 0;
+        out[i] =
+            was_marked[i] && now[i] != NULL && before[i] != NULL && strcmp(now[i], before[i]) == 0;
 }
 
 struct rt_index *rt_index_new(struct rt_plan *plan, const struct rt_index *before)
@@ -71,11 +71,11 @@ struct rt_index *rt_index_new(struct rt_plan *plan, const struct rt_index *befor
         qsort(index->sorted, plan->interest_count, sizeof(struct rt_interest *), compare);
     if (before != NULL) {
         carry_marks(index->is_broken_filter, plan->filter, plan->filter_count,
-                     before->is_broken_filter, before->plan->filter, before->plan->filter_count);
+                    before->is_broken_filter, before->plan->filter, before->plan->filter_count);
         carry_marks(index->is_broken_claims, plan->claims, plan->claims_count,
-                     before->is_broken_claims, before->plan->claims, before->plan->claims_count);
+                    before->is_broken_claims, before->plan->claims, before->plan->claims_count);
         carry_marks(index->is_warned, plan->claims, plan->claims_count, before->is_warned,
-                     before->plan->claims, before->plan->claims_count);
+                    before->plan->claims, before->plan->claims_count);
     }
     return index;
 }
@@ -185,7 +185,8 @@ const char *rt_index_role(struct rt_index *index, uint32_t claims_id)
     return role;
 }
 
-/* --- forms of filters ---------------------------------------------------------------------------- */
+/* --- forms of filters ----------------------------------------------------------------------------
+ */
 
 /* Steps over the text if it stands there. */
 static bool skip(const char **at, const char *text)

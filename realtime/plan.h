@@ -12,10 +12,10 @@
 struct rt_index {
     struct rt_plan *plan; /* owned */
     const struct rt_interest **sorted;
-    char (*role)[64];      /* by claims id; "" until asked for */
+    char (*role)[64];       /* by claims id; "" until asked for */
     bool *is_broken_filter; /* Postgres could not evaluate it */
     bool *is_broken_claims;
-    bool *is_warned;       /* a policy failed for this claim set, and that was logged */
+    bool *is_warned; /* a policy failed for this claim set, and that was logged */
 };
 
 /* Takes the plan over, also when it fails (NULL: no memory). What was broken in `before` and is

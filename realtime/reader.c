@@ -1,6 +1,6 @@
-/* realtime/reader.c - the reader thread: woken by NOTIFY, reads what became visible in the change log
- * since its last snapshot, and tells the loop which rows of it are wanted. After a lost connection it
- * goes on with the same snapshot: what was committed meanwhile comes then, once. */
+/* realtime/reader.c - the reader thread: woken by NOTIFY, reads what became visible in the change
+ * log since its last snapshot, and tells the loop which rows of it are wanted. After a lost
+ * connection it goes on with the same snapshot: what was committed meanwhile comes then, once. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +11,7 @@
 #include "realtime/changes_private.h"
 #include "realtime/plan.h"
 #include "realtime/resolve.h"
+#include "realtime/window.h"
 #include "shared/clock.h"
 #include "shared/log.h"
 
@@ -20,9 +21,10 @@ enum { PAGE_ENTRIES = 1000, LARGE_PAGE_ENTRIES = 8000 };
 #define POLL_MS 5000 /* a notification that never came costs no more than this */
 
 static const struct rt_db_statement own_statements[] = {
-    {"log", "select snapshot, seq, stream_session_id, table_schema, table_name, op, at, age_ms, ids,"
-            " keys, old_rows from dealflow.realtime_log($1::pg_snapshot, $2::pg_snapshot, $3::bigint,"
-            " $4::int)"},
+    {"log",
+     "select snapshot, seq, stream_session_id, table_schema, table_name, op, at, age_ms, ids,"
+     " keys, old_rows from dealflow.realtime_log($1::pg_snapshot, $2::pg_snapshot, $3::bigint,"
+     " $4::int)"},
     {"message", "select dealflow.realtime_message($1::bigint)"},
 };
 enum { OWN_STATEMENTS = sizeof own_statements / sizeof own_statements[0], STATEMENTS_MAX = 8 };
@@ -38,7 +40,8 @@ struct reader {
     bool is_up, was_up;
 };
 
-/* --- connections --------------------------------------------------------------------------------- */
+/* --- connections ---------------------------------------------------------------------------------
+ */
 
 static void tell_state(struct reader *reader, bool is_up)
 {
@@ -86,7 +89,8 @@ static enum df_code connect_both(struct reader *reader, struct df_error *err)
     return DF_OK;
 }
 
-/* --- plans --------------------------------------------------------------------------------------- */
+/* --- plans ---------------------------------------------------------------------------------------
+ */
 
 static void record_milestone(struct reader *reader, uint64_t version)
 {
@@ -162,7 +166,8 @@ static enum df_code take_plan(struct reader *reader, struct df_error *err)
     return DF_OK;
 }
 
-/* --- entries ------------------------------------------------------------------------------------- */
+/* --- entries -------------------------------------------------------------------------------------
+ */
 
 static void on_failed(void *arg, bool is_filter, uint32_t id, const char *why)
 {
@@ -187,150 +192,8 @@ static void on_query(void *arg, int64_t us)
     rt_count_query(reader->changes, us);
 }
 
-static bool is_same_kind(const struct rt_entry *a, const struct rt_entry *b)
-{
-    return strcmp(a->table, b->table) == 0 && strcmp(a->op, b->op) == 0 &&
-           strcmp(a->schema, b->schema) == 0 && (a->ids == NULL) == (b->ids == NULL);
-}
-
-/* Entries of a window on their way: those of one table and operation are resolved together, whatever
- * stands between them; the events come in the order of the log. */
-struct window {
-    struct rt_entry *entry;
-    size_t count;
-    bool *is_done;
-    struct rt_row_list *rows;        /* by entry */
-    struct rt_entry **batch;         /* of one kind */
-    size_t *batch_place;             /* which entries those are */
-    struct rt_row_list *batch_rows;
-};
-
-static enum df_code resolve_batch(struct reader *reader, struct window *window, size_t count,
-                                  struct df_error *err)
-{
-    enum df_code rc =
-        rt_resolve(&reader->resolver, window->batch, count, window->batch_rows, err);
-
-    for (size_t i = 0; i < count; i++) {
-        window->rows[window->batch_place[i]] = window->batch_rows[i];
-        window->batch_rows[i] = (struct rt_row_list){0};
-    }
-    return rc;
-}
-
-static enum df_code resolve_window(struct reader *reader, struct window *window,
-                                   struct df_error *err)
-{
-    enum df_code rc = DF_OK;
-
-    for (size_t i = 0; rc == DF_OK && i < window->count; i++) {
-        size_t count = 0, row_count = 0;
-        if (window->is_done[i] || window->entry[i].matches.count == 0)
-            continue;
-        for (size_t k = i; rc == DF_OK && k < window->count; k++) {
-            struct rt_entry *entry = &window->entry[k];
-            if (window->is_done[k] || entry->matches.count == 0 ||
-                !is_same_kind(&window->entry[i], entry))
-                continue;
-            if (count > 0 && row_count + entry->row_count > RT_BATCH_ROWS) {
-                rc = resolve_batch(reader, window, count, err);
-                count = row_count = 0;
-            }
-            window->is_done[k] = true;
-            window->batch_place[count] = k;
-            window->batch[count++] = entry;
-            row_count += entry->row_count;
-        }
-        if (rc == DF_OK)
-            rc = resolve_batch(reader, window, count, err);
-    }
-    return rc;
-}
-
-/* Hands the rows over as events; takes them out of the window. */
-static enum df_code push_window(struct reader *reader, struct window *window, struct df_error *err)
-{
-    struct rt_changes_event *chain = NULL, *end = NULL;
-    uint64_t row_count = 0;
-
-    for (size_t i = 0; i < window->count; i++) {
-        struct rt_row_list *rows = &window->rows[i];
-        if (rows->count == 0)
-            continue;
-        struct rt_changes_event *event =
-            rt_event_of_entry(RT_EVENT_CHANGES, &window->entry[i], rows->at, rows->count);
-        if (event == NULL) {
-            for (struct rt_changes_event *next = NULL; chain != NULL; chain = next) {
-                next = chain->next;
-                rt_changes_event_free(chain);
-            }
-            return df_error_set(err, DF_ENOMEM, "out of memory");
-        }
-        event->plan_version = reader->index->plan->version;
-        row_count += rows->count;
-        *rows = (struct rt_row_list){0};
-        if (chain == NULL)
-            chain = event;
-        else
-            end->next = event;
-        end = event;
-    }
-    (void)pthread_mutex_lock(&reader->changes->lock);
-    reader->changes->stats.log_entries += window->count;
-    reader->changes->stats.rows += row_count;
-    reader->changes->stats.lag_ms = window->entry[window->count - 1].age_ms;
-    (void)pthread_mutex_unlock(&reader->changes->lock);
-    (void)rt_event_push(reader->changes, chain);
-    return DF_OK;
-}
-
-static void release_window(struct window *window)
-{
-    for (size_t i = 0; i < window->count; i++) {
-        rt_matches_release(&window->entry[i].matches);
-        if (window->rows != NULL)
-            rt_row_list_release(&window->rows[i]);
-    }
-    free(window->is_done);
-    free(window->rows);
-    free(window->batch);
-    free(window->batch_place);
-    free(window->batch_rows);
-}
-
-static enum df_code run_window(struct reader *reader, struct rt_entry *entries, size_t count,
-                               struct df_error *err)
-{
-    struct window window = {
-        .entry = entries,
-        .count = count,
-        .is_done = calloc(count, sizeof *window.is_done),
-        .rows = calloc(count, sizeof *window.rows),
-        .batch = calloc(count, sizeof *window.batch),
-        .batch_place = calloc(count, sizeof *window.batch_place),
-        .batch_rows = calloc(count, sizeof *window.batch_rows),
-    };
-    enum df_code rc = DF_OK;
-
-    if (window.is_done == NULL || window.rows == NULL || window.batch == NULL ||
-        window.batch_place == NULL || window.batch_rows == NULL)
-        rc = df_error_set(err, DF_ENOMEM, "out of memory");
-    for (size_t i = 0; rc == DF_OK && i < count; i++) {
-        struct rt_entry *entry = &entries[i];
-        if (!rt_index_match(reader->index, entry->schema, entry->table, rt_event_of(entry->op),
-                            entry->session, &entry->matches))
-            rc = df_error_set(err, DF_ENOMEM, "out of memory");
-    }
-    if (rc == DF_OK)
-        rc = resolve_window(reader, &window, err);
-    if (rc == DF_OK)
-        rc = push_window(reader, &window, err);
-    release_window(&window);
-    return rc;
-}
-
-/* Goes through a page by windows. Between them a new plan may come into force, and a failure repeats
- * only the window it happened in. */
+/* Goes through a page by windows. Between them a new plan may come into force, and a failure
+ * repeats only the window it happened in. */
 static enum df_code run_page(struct reader *reader, const PGresult *result, struct df_error *err)
 {
     size_t total = rt_entry_count(result), first = 0;
@@ -345,7 +208,7 @@ static enum df_code run_page(struct reader *reader, const PGresult *result, stru
         size_t end = first, row_count = 0;
         while (end < total && (end == first || row_count + entries[end].row_count <= WINDOW_ROWS))
             row_count += entries[end++].row_count;
-        rc = run_window(reader, entries + first, end - first, err);
+        rc = rt_window_run(reader->changes, &reader->resolver, entries + first, end - first, err);
         if (rc == DF_OK) {
             reader->place.seq = entries[end - 1].seq;
             first = end;
@@ -353,6 +216,28 @@ static enum df_code run_page(struct reader *reader, const PGresult *result, stru
         }
     }
     free(entries);
+    return rc;
+}
+
+/* Asks for a page. A very long backlog may take longer than other statements are given. */
+static enum df_code ask_page(struct reader *reader, const char *const *params, PGresult **out,
+                             struct df_error *err)
+{
+    struct df_error ignored = {0};
+    enum df_code rc = rt_db_execute(&reader->work, "log", 4, params, out, err);
+
+    if (rc != DF_ETIMEOUT)
+        return rc;
+    rc = rt_db_run(&reader->work, "set statement_timeout = 25000", err);
+    if (rc != DF_OK)
+        return rc;
+    rc = rt_db_execute(&reader->work, "log", 4, params, out, err);
+    enum df_code back =
+        rt_db_run(&reader->work, "set statement_timeout = 3000", rc == DF_OK ? err : &ignored);
+    if (rc == DF_OK && back != DF_OK) {
+        PQclear(*out);
+        return back;
+    }
     return rc;
 }
 
@@ -368,7 +253,7 @@ static enum df_code read_page(struct reader *reader, bool *is_more, struct df_er
     (void)snprintf(seq, sizeof seq, "%lld", (long long)place->seq);
     (void)snprintf(limit_text, sizeof limit_text, "%zu", limit);
     const char *const params[] = {place->last, is_first ? NULL : place->upto, seq, limit_text};
-    enum df_code rc = rt_db_execute(&reader->work, "log", 4, params, &result, err);
+    enum df_code rc = ask_page(reader, params, &result, err);
     if (rc != DF_OK)
         return rc;
     if (is_first) {
@@ -405,7 +290,8 @@ static enum df_code read_on(struct reader *reader, struct df_error *err)
     return rc;
 }
 
-/* --- messages of other gateways ------------------------------------------------------------------ */
+/* --- messages of other gateways ------------------------------------------------------------------
+ */
 
 /* One that is too large for a notification is fetched by its id. */
 static char *fetch_message(struct reader *reader, const char *id)
@@ -458,7 +344,8 @@ static void on_notify(void *arg, const char *channel, const char *payload)
         on_message(reader, payload);
 }
 
-/* --- the thread ---------------------------------------------------------------------------------- */
+/* --- the thread ----------------------------------------------------------------------------------
+ */
 
 static void init_reader(struct reader *reader, struct rt_changes *changes)
 {
@@ -475,10 +362,8 @@ static void init_reader(struct reader *reader, struct rt_changes *changes)
         .statements = reader->statement,
         .statement_count = OWN_STATEMENTS + rt_resolve_statement_count,
     };
-    reader->resolver = (struct rt_resolver){.db = &reader->work,
-                                            .on_failed = on_failed,
-                                            .on_query = on_query,
-                                            .arg = reader};
+    reader->resolver = (struct rt_resolver){
+        .db = &reader->work, .on_failed = on_failed, .on_query = on_query, .arg = reader};
 }
 
 static void wait_for_work(struct reader *reader)

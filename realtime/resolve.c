@@ -1,6 +1,6 @@
-/* realtime/resolve.c - reads the rows of a batch and which filters they pass. When a filter fails, or
- * takes too long, the batch is read without filters and these are asked by halves, so that only the
- * one at fault is left out. */
+/* realtime/resolve.c - reads the rows of a batch and which filters they pass. When a filter fails,
+ * or takes too long, the batch is read without filters and these are asked by halves, so that only
+ * the one at fault is left out. */
 #include "realtime/resolve.h"
 
 #include <stdlib.h>
@@ -61,7 +61,8 @@ enum df_code rt_batch_hurry(struct rt_batch *batch, bool is_hurried, struct df_e
                      err);
 }
 
-/* --- parameters --------------------------------------------------------------------------------- */
+/* --- parameters ---------------------------------------------------------------------------------
+ */
 
 /* Joins "{a}" and "{b}", or "[a]" and "[b]". */
 static void join_lists(struct df_buf *out, const char *list)
@@ -107,9 +108,8 @@ static bool add_roles(struct rt_batch *batch)
 static bool is_decided(const struct rt_entry *entry, const struct rt_interest *interest,
                        const struct rt_filter_form *form)
 {
-    return form->form == RT_FORM_ALL ||
-           (form->form == RT_FORM_SESSION && entry->session[0] != '\0' &&
-            interest->session[0] != '\0');
+    return form->form == RT_FORM_ALL || (form->form == RT_FORM_SESSION &&
+                                         entry->session[0] != '\0' && interest->session[0] != '\0');
 }
 
 static bool add_filters(struct rt_batch *batch)
@@ -155,7 +155,8 @@ static bool prepare(struct rt_batch *batch)
            !batch->old_rows.failed && !batch->roles.failed;
 }
 
-/* --- filters as a question ----------------------------------------------------------------------- */
+/* --- filters as a question -----------------------------------------------------------------------
+ */
 
 struct equal {
     struct rt_filter_form form;
@@ -299,7 +300,8 @@ static enum df_code isolate_filters(struct rt_batch *batch, struct df_error *err
     return rc != DF_OK ? rc : back;
 }
 
-/* --- rows ---------------------------------------------------------------------------------------- */
+/* --- rows ----------------------------------------------------------------------------------------
+ */
 
 static bool collect_seen(struct rt_batch *batch)
 {

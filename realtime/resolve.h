@@ -1,5 +1,5 @@
-/* realtime/resolve.h - from entries of the change log to rows that subscribers may see: two questions
- * to Postgres (realtime_rows, realtime_visible) for many rows at once. One thread. */
+/* realtime/resolve.h - from entries of the change log to rows that subscribers may see: two
+ * questions to Postgres (realtime_rows, realtime_visible) for many rows at once. One thread. */
 #ifndef REALTIME_RESOLVE_H
 #define REALTIME_RESOLVE_H
 

@@ -6,9 +6,9 @@
 
 /* A row as one role sees it: one line of realtime_rows. */
 struct rt_seen_row {
-    uint32_t n;          /* which row of the batch, from 0 */
-    bool is_visible;     /* no question of row level security */
-    int line;            /* in the result */
+    uint32_t n;           /* which row of the batch, from 0 */
+    bool is_visible;      /* no question of row level security */
+    int line;             /* in the result */
     struct rt_ids wanted; /* claim sets of this role with a filter that it passes */
     struct rt_ids claims; /* those that see it */
 };
@@ -17,9 +17,9 @@ struct rt_batch {
     struct rt_resolver *resolver;
     struct rt_entry *const *entries;
     size_t entry_count, row_count;
-    uint32_t *entry_of;     /* by row: the entry */
-    struct rt_ids *passed;  /* by row: filters */
-    struct rt_ids filters;  /* to be evaluated by Postgres */
+    uint32_t *entry_of;    /* by row: the entry */
+    struct rt_ids *passed; /* by row: filters */
+    struct rt_ids filters; /* to be evaluated by Postgres */
     struct pg_result *result;
     struct rt_seen_row *seen;
     size_t seen_count;
@@ -27,8 +27,16 @@ struct rt_batch {
 };
 
 /* Columns of realtime_rows. */
-enum { RT_ROWS_N, RT_ROWS_ROLE, RT_ROWS_VISIBLE, RT_ROWS_KEY, RT_ROWS_COLUMNS, RT_ROWS_NEW,
-       RT_ROWS_OLD, RT_ROWS_PASSED };
+enum {
+    RT_ROWS_N,
+    RT_ROWS_ROLE,
+    RT_ROWS_VISIBLE,
+    RT_ROWS_KEY,
+    RT_ROWS_COLUMNS,
+    RT_ROWS_NEW,
+    RT_ROWS_OLD,
+    RT_ROWS_PASSED
+};
 
 /* Runs a statement and tells how long it took. */
 enum df_code rt_batch_ask(struct rt_batch *batch, const char *statement, int param_count,

@@ -1,4 +1,5 @@
-/* realtime/visible.c - asks row level security, once for each claim set that wants rows of a batch. */
+/* realtime/visible.c - asks row level security, once for each claim set that wants rows of a batch.
+ */
 #include <stdlib.h>
 #include <string.h>
 

@@ -33,10 +33,11 @@ create or replace function dealflow.realtime_log(
 language plpgsql stable  -- not sql, which would plan it anew for each call
 set search_path = ''
 as $$
+declare
+    upto constant pg_snapshot := coalesce(p_upto, pg_catalog.pg_current_snapshot());
 begin
     return query
-    select coalesce(p_upto, pg_catalog.pg_current_snapshot()), c.seq, c.stream_session_id,
-        c.table_schema, c.table_name, c.op,
+    select upto, c.seq, c.stream_session_id, c.table_schema, c.table_name, c.op,
         pg_catalog.to_char(c.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
         (extract(epoch from pg_catalog.clock_timestamp() - c.at) * 1000)::bigint,
         c.ids, c.keys, c.old_rows
@@ -46,7 +47,8 @@ begin
         from dealflow.change_log l
         where l.xid >= pg_catalog.pg_snapshot_xmin(p_last)
           and not pg_catalog.pg_visible_in_snapshot(l.xid, p_last)
-          and (p_upto is null or pg_catalog.pg_visible_in_snapshot(l.xid, p_upto))
+          -- Also without p_upto: a log restored from a dump has transactions of another server.
+          and pg_catalog.pg_visible_in_snapshot(l.xid, upto)
           and l.seq > p_after
         order by l.seq
         limit p_limit

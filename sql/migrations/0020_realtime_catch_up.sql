@@ -133,12 +133,14 @@ begin
         end if;
     end if;
 
-    -- The entry of that row: near its time, else anywhere within reason.
+    -- The entry of that row: near its time, else among the last ones.
     if candidates <> '[]' then
         for start in
             select dealflow.realtime_xid_at(made_at - interval '10 s') where made_at is not null
             union all
-            select (select c.xid from dealflow.change_log c order by c.xid, c.seq limit 1)
+            select coalesce(
+                (select c.xid from dealflow.change_log c order by c.xid desc, c.seq desc offset 50000 limit 1),
+                (select c.xid from dealflow.change_log c order by c.xid, c.seq limit 1))
         loop
             select c.* into entry
             from (
