@@ -1,6 +1,6 @@
 # The scripts that run in pages become part of the program; the rules stay a file beside it, because
 # they are the operator's to change.
-set(page_scripts count rows sequence find facts observer discover)
+set(page_scripts count rows sequence find facts cells observer discover)
 list(TRANSFORM page_scripts REPLACE "(.+)" "${CMAKE_CURRENT_SOURCE_DIR}/page/\\1.js"
      OUTPUT_VARIABLE page_script_files)
 list(JOIN page_scripts "," page_script_names)

@@ -243,8 +243,8 @@ static char *make_script(const json_t *root, const char *const *pieces)
 static enum df_code build(struct scr_rules *rules, struct df_error *err)
 {
     static const char *const page[] = {
-        scr_page_count,    scr_page_rows, scr_page_sequence, scr_page_find, scr_page_facts,
-        scr_page_observer, NULL};
+        scr_page_count, scr_page_rows,  scr_page_sequence, scr_page_find,
+        scr_page_facts, scr_page_cells, scr_page_observer, NULL};
     static const char *const discover[] = {scr_page_count, scr_page_discover, NULL};
     const json_t *blocked = json_object_get(rules->root, "blocked_urls");
     size_t count = json_array_size(blocked);

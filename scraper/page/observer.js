@@ -1,7 +1,7 @@
 // scraper/page/observer.js - watches the chat list of a page and tells the daemon of each new row
 // through the binding dealflowReport, from an isolated world that the page cannot see. Last piece of
-// the script: count.js, rows.js, sequence.js, find.js and facts.js come before it in one function. The
-// forms of the reports are those of scraper/report.c. Reads only: changes nothing, clicks nothing.
+// the script: all other pieces come before it in one function. The forms of the reports are those of
+// scraper/report.c. Reads only: changes nothing, clicks nothing.
 const LATE_MS = 250;   // an empty row is waited for as long as this
 const STABLE_MS = 50;  // and its text is taken when it has not changed for that long
 const SETTLE_MS = 1000; // after a list appears it is reported as a whole: history tells what is new
@@ -65,93 +65,6 @@ const tellSnapshot = (cells) => {
   }
   tell({ t: 'snapshot', s: list.strategy, l: lines.reverse() });
 };
-
-// --- reading the list
-
-const numberIn = (element) => {
-  for (const name of rules.row_index_attributes) {
-    const value = element.getAttribute(name);
-    if (value && /^-?\d{1,15}$/.test(value)) return Number(value);
-  }
-  return null;
-};
-
-const idIn = (element) => {
-  for (const name of rules.row_id_attributes) {
-    const value = element.getAttribute(name);
-    if (value) return `${name}=${value}`;
-  }
-  return null;
-};
-
-const fillCell = (cell, line) => {
-  cell.line = line;
-  cell.name = line.name;
-  cell.sig = line.text !== '' && !line.isNameless ? `${line.name}\0${collapse(line.text)}` : null;
-  return cell;
-};
-
-const newCell = (element, line, old) => fillCell({ element, born: now(), filledAt: 0, isTaken: false, isSeen: false, old }, line);
-
-const watchShadow = (root) => {
-  if (list.shadows.has(root)) return;
-  list.shadows.add(root);
-  list.observer.observe(root, WATCH);
-};
-
-// Reads an element again. A row that fills up stays the same row, one that says something else is
-// another one.
-const refresh = (element, cell) => {
-  const line = readRow(element, list.learning, list.onShadow);
-  if (!cell) return newCell(element, line, null);
-  const next = fillCell({}, line);
-  if (next.sig === cell.sig) {
-    cell.line = line; // a badge may have come
-    cell.old = null;
-    if (cell.sig === null && !cell.isTaken) cell.filledAt = 0;
-    return cell;
-  }
-  if (cell.sig !== null) return newCell(element, line, cell);
-  fillCell(cell, line);
-  cell.filledAt = list.filledAt = now();
-  if (cell.isMissed && now() > list.settleUntil) list.late.push(cell); // else the next snapshot has it
-  return cell;
-};
-
-const readCells = (isAll) => {
-  let elements = rowsOf(list.container, list.depth);
-  if (elements.length > ROWS_MAX) elements = list.turn < 0 ? elements.slice(0, ROWS_MAX) : elements.slice(-ROWS_MAX);
-  const cells = elements.filter((element) => !element.matches(SKIP)).map((element) => {
-    let cell = list.byElement.get(element);
-    if (!cell || isAll || list.dirty.has(element)) {
-      cell = refresh(element, cell);
-      list.byElement.set(element, cell);
-    } else {
-      cell.old = null;
-    }
-    cell.was = cell.isSeen ? { index: cell.index, id: cell.id } : null;
-    cell.isSeen = true;
-    const inner = element.firstElementChild;
-    cell.index = numberIn(element) ?? (inner ? numberIn(inner) : null);
-    cell.id = idIn(element) ?? (inner ? idIn(inner) : null);
-    return cell;
-  });
-  list.dirty.clear();
-  if (list.isPlaced) {
-    const tops = new Map(cells.map((cell) => [cell, cell.element.getBoundingClientRect().top]));
-    cells.sort((a, b) => tops.get(a) - tops.get(b));
-  }
-  return list.turn < 0 ? cells.reverse() : cells;
-};
-
-// How long a row must be waited for: an empty one may fill up, one that just has may not be complete.
-const waitFor = (cell) => {
-  const left = cell.born + LATE_MS - now();
-  if (cell.sig === null) return Math.max(0, left);
-  return cell.filledAt > 0 ? Math.max(0, Math.min(left, cell.filledAt + STABLE_MS - now())) : 0;
-};
-
-const isFilling = (cells) => cells.some((cell) => cell.sig === null && (cell.name !== '' || waitFor(cell) > 0));
 
 // --- emitting
 
@@ -222,9 +135,12 @@ const settle = () => {
     wake(wait);
     return;
   }
+  const here = new Set(cells);
+  const gone = [...list.queue, ...list.gone].filter((cell) => isReadable(cell) && !here.has(cell));
   list.queue = [];
+  list.gone = [];
   list.isSnapshotDue = false;
-  tellAll(cells);
+  tellAll([...gone.slice(0, gone.length - overlapLength(gone, shown)), ...cells]);
   list.isAsked = false;
 };
 
@@ -295,11 +211,17 @@ const look = (isAll) => {
     takeFresh(before, cells);
   } else {
     const isTold = !list.isSnapshotDue;
+    const here = new Set(cells);
+    // A burst may push rows out before the snapshot is made.
+    list.gone.push(...before.filter((cell) => isReadable(cell) && !cell.isTaken && !here.has(cell)));
     list.isSnapshotDue = true;
     if (hadRows && list.turn === 0 && !isFilling(cells)) {
       compare(before, cells); // only to learn the direction
       // Rows may have gone while it was not known: now they can be told in their order.
-      if (list.turn !== 0 && !isTold) tellAll(list.turn < 0 ? before.toReversed() : before);
+      if (list.turn !== 0 && !isTold) {
+        tellAll(list.turn < 0 ? before.toReversed() : before);
+        list.gone = [];
+      }
     }
   }
   learnIdentity(list.identity, list.cells);
@@ -375,7 +297,7 @@ const onSurroundings = () => {
 
 const mount = ({ container, strategy, depth = 1 }) => {
   list = {
-    container, strategy, depth, cells: [], queue: [], late: [], dirty: new Set(), byElement: new WeakMap(), shadows: new WeakSet(),
+    container, strategy, depth, cells: [], queue: [], gone: [], late: [], dirty: new Set(), byElement: new WeakMap(), shadows: new WeakSet(),
     learning: newLearning(), identity: newIdentity(), timer: 0, filledAt: 0, doubtAt: 0, hasDoubt: false, settleUntil: 0, holdUntil: 0, turnUntil: 0, turn: 0, isPlaced: false,
     isSnapshotDue: false, isAsked: false,
     observer: new MutationObserver(onListChange),

@@ -4,6 +4,6 @@
 #define SCRAPER_PAGE_SCRIPTS_H
 
 extern const char scr_page_count[], scr_page_rows[], scr_page_sequence[], scr_page_find[],
-    scr_page_facts[], scr_page_observer[], scr_page_discover[];
+    scr_page_facts[], scr_page_cells[], scr_page_observer[], scr_page_discover[];
 
 #endif

@@ -75,8 +75,9 @@ static void lists_what_is_blocked(void **state)
 static void puts_scripts_together(void **state)
 {
     static const char *const parts[] = {
-        "'use strict'",         "const rules = {",  "const readCount =", "const readRow =",
-        "const compareLists =", "const findList =", "const readFacts =", "globalThis.dealflow ="};
+        "'use strict'",      "const rules = {",      "const readCount =",
+        "const readRow =",   "const compareLists =", "const findList =",
+        "const readFacts =", "const readCells =",    "globalThis.dealflow ="};
     const char *script = scr_rules_page_script(rules);
     const char *at = script;
 

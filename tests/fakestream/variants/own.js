@@ -194,7 +194,7 @@
           row.append(make('span', {}, m.user.username));
           setTimeout(() => {
             row.append(make('span', {}, m.message));
-            if (!m.seen) { m.seen = 1; opts.shown(m.id); }
+            if (!m.seen && row.isConnected) { m.seen = 1; opts.shown(m.id); }
           }, 4);
         }, 0);
       },
