@@ -309,8 +309,8 @@ unsigned scr_session_per_minute(const struct scr_session *session)
     return (unsigned)((double)sum * 60000.0 / (double)(span_ms < 5000 ? 5000 : span_ms) + 0.5);
 }
 
-static struct scr_capture *make_capture(struct scr_session *session, const struct scr_lines *lines,
-                                        const struct scr_line *line)
+static struct scr_capture *make_capture(struct scr_session *session, enum scr_source source,
+                                        bool is_backlog, const struct scr_line *line)
 {
     const struct scr_monitor *monitor = session->monitor;
     struct scr_verdict verdict;
@@ -322,8 +322,8 @@ static struct scr_capture *make_capture(struct scr_session *session, const struc
                      line->username, line->text, line->kind, line->role);
     df_uuid_new_v7(&capture->id);
     capture->session_token = session->token;
-    capture->source = lines->source;
-    capture->is_backlog = lines->is_snapshot;
+    capture->source = source;
+    capture->is_backlog = is_backlog;
     capture->should_deliver = session->is_uuid && line->kind == SCR_CHAT;
     capture->is_buyer = verdict.is_buyer;
     capture->confidence = verdict.judged.confidence;
@@ -365,7 +365,7 @@ static void on_lines(void *arg, const struct scr_lines *lines)
                 session->rate_since_ms = now_ms;
             count_rate(session, now_ms);
         }
-        *last = make_capture(session, &part, &part.line[i]);
+        *last = make_capture(session, part.source, is_first, &part.line[i]);
         if (*last == NULL) {
             df_log(DF_LOG_ERROR, "memory_exhausted", "where=capture stream=%s",
                    session->totals->stream_id);
@@ -373,7 +373,7 @@ static void on_lines(void *arg, const struct scr_lines *lines)
         }
         session->monitor->lines_new++;
         session->in_flight++;
-        session->monitor->backlog_lines += part.is_snapshot;
+        session->monitor->backlog_lines += is_first;
         last = &(*last)->next;
     }
     if (first != NULL)

@@ -31,8 +31,13 @@ after(async () => {
   await site?.stop();
 });
 
+// The limits hold on a quiet machine, where DF_LONG=1 is run. In the short form they only catch what
+// is off by far: the machine that runs it may be busy with anything.
+const SLACK = process.env.DF_LONG === '1' ? 1 : 8;
+
 // Runs `measure` until what it returned is within `limits` ({name: most}), at most TRIES times.
-async function within(t, limits, measure) {
+async function within(t, strict, measure) {
+  const limits = Object.fromEntries(Object.entries(strict).map(([name, most]) => [name, most * SLACK]));
   let seen;
   for (let attempt = 1; attempt <= TRIES; attempt++) {
     seen = await measure();
