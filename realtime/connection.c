@@ -172,8 +172,6 @@ void rt_connection_cut(struct rt_connection *connection)
     if (connection->is_cut)
         return;
     connection->is_cut = true;
-    if (connection->queue.count > 0)
-        connection->server->stats.closed_slow++;
     rt_queue_release(&connection->queue);
     connection->sent = 0;
     /* libwebsockets finds it dead in the next round; it cannot be told to from outside. */
@@ -185,8 +183,11 @@ static void look_at(struct rt_server *server, struct rt_connection *connection, 
     int64_t silent_ms = now_ms - connection->heard_ms;
 
     if (connection->close_code != 0) {
-        if (now_ms - connection->close_ms >= CLOSE_WAIT_MS)
-            rt_connection_cut(connection);
+        if (now_ms - connection->close_ms < CLOSE_WAIT_MS || connection->is_cut)
+            return;
+        if (connection->queue.count > 0)
+            server->stats.closed_slow++;
+        rt_connection_cut(connection);
     } else if (silent_ms >= server->config->idle_ms) {
         server->stats.closed_idle++;
         rt_connection_close(connection, CLOSE_IDLE, "no frame for too long");

@@ -1,0 +1,1 @@
+df_fuzz_target(rt_head rt_server)
