@@ -1,6 +1,7 @@
 /* realtime/server_probe.c - a test helper that hosts the server with a hub that echoes. Settings come
  * from the environment as for the gateway; it prints {"port":N} and takes lines on standard input:
- *   pace COUNT PER_S BYTES  that many messages to every client, with a number, then {"paced":true}
+ *   pace COUNT PER_S BYTES  that many messages to every client, each with a number and the time of
+ *                           the monotonic clock, then {"paced":true}
  *   send BYTES              one message to every client
  *   close CODE              closes every client
  *   ready 0|1               what /readyz says
@@ -149,7 +150,7 @@ static void send_all(struct probe *probe, size_t bytes)
 
     if (text == NULL)
         abort();
-    memset(text, '.', bytes);
+    memset(text, ' ', bytes);
     n = snprintf(text, bytes + 1, "{\"n\":%zu,\"ns\":%lld}", probe->pace_number++,
                  (long long)df_clock_mono_ns());
     if (n >= 0 && (size_t)n < bytes)
