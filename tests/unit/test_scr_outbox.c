@@ -22,7 +22,7 @@
 
 struct fixture {
     char dir[64];
-    char path[96];
+    char path[256];
     struct scr_outbox *outbox;
 };
 
