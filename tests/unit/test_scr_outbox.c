@@ -22,7 +22,7 @@
 
 struct fixture {
     char dir[64];
-    char path[256];
+    char path[96];
     struct scr_outbox *outbox;
 };
 
@@ -36,7 +36,8 @@ static int setup(void **state)
     (void)snprintf(f->dir, sizeof f->dir, "/tmp/df-outbox-XXXXXX");
     if (mkdtemp(f->dir) == NULL)
         return -1;
-    (void)snprintf(f->path, sizeof f->path, "%s/a/b/outbox.db", f->dir);
+    if (snprintf(f->path, sizeof f->path, "%s/a/b/outbox.db", f->dir) >= (int)sizeof f->path)
+        return -1;
     return scr_outbox_open(&f->outbox, f->path, &err) == DF_OK ? 0 : -1;
 }
 
@@ -423,7 +424,7 @@ static void the_file_is_private_and_its_folders_are_made(void **state)
     assert_int_equal(stat(fixture.path, &info), 0);
     assert_int_equal(info.st_mode & 0777, 0600);
     char wal[128];
-    (void)snprintf(wal, sizeof wal, "%s-wal", fixture.path);
+    assert_true(snprintf(wal, sizeof wal, "%s-wal", fixture.path) < (int)sizeof wal);
     assert_int_equal(stat(wal, &info), 0);
     assert_int_equal(info.st_mode & 0777, 0600);
 }
@@ -502,7 +503,7 @@ static void the_log_is_written_back_and_room_is_given_back(void **state)
         scr_capture_free(line);
     }
     assert_int_equal(scr_outbox_commit(fixture.outbox, &err), DF_OK);
-    (void)snprintf(wal, sizeof wal, "%s-wal", fixture.path);
+    assert_true(snprintf(wal, sizeof wal, "%s-wal", fixture.path) < (int)sizeof wal);
     assert_int_equal(stat(wal, &info), 0);
     off_t grown = info.st_size;
     scr_outbox_tidy(fixture.outbox, false); /* from now on it is used anew from its beginning */
@@ -529,7 +530,7 @@ static void the_reserve_is_real_room(void **state)
     struct stat info;
     (void)state;
 
-    (void)snprintf(path, sizeof path, "%s-reserve", fixture.path);
+    assert_true(snprintf(path, sizeof path, "%s-reserve", fixture.path) < (int)sizeof path);
     assert_int_equal(stat(path, &info), -1);
     assert_true(scr_outbox_reserve_make(fixture.outbox));
     assert_true(scr_outbox_reserve_make(fixture.outbox));
