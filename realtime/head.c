@@ -178,12 +178,12 @@ static int decode(struct rt_slice in, bool plus_is_blank, char *out, size_t out_
             if (i + 2 >= in.len)
                 return -1;
             int high = hex_of(in.text[i + 1]), low = hex_of(in.text[i + 2]);
-            if (high < 0 || low < 0 || high + low == 0)
+            if (high < 0 || low < 0)
                 return -1;
             c = (char)(high * 16 + low);
             i += 2;
         }
-        if (len + 1 >= out_size)
+        if (c == '\0' || len + 1 >= out_size)
             return -1;
         out[len++] = c;
     }

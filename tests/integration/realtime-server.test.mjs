@@ -1,7 +1,7 @@
 // The gateway's sockets without a database: realtime_server_probe hosts the real server with a hub
-// that echoes.
+// that echoes. At the end the program itself: arguments, signals, a database that is away.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import http from 'node:http';
@@ -18,7 +18,8 @@ import { sleep, until, within } from './lib/wait.mjs';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const preset = process.env.DF_PRESET || 'debug';
-const binary = path.resolve(root, process.env.DF_BUILD_DIR || `build/${preset}`, 'bin/realtime_server_probe');
+const bin = path.resolve(root, process.env.DF_BUILD_DIR || `build/${preset}`, 'bin');
+const binary = path.join(bin, 'realtime_server_probe');
 const isFast = preset === 'release'; // sanitizers make times and sizes meaningless
 const ANON = 'sb_publishable_for_tests';
 
@@ -511,4 +512,95 @@ test('five hundred clients read 128 messages a second', { skip: !isFast && 'time
   probe.tell('pace 128 128 500');
   await until('64,000 messages', () => got === 64_000, { timeoutMs: 20_000 });
   assert.ok(probe.rssKb() - kb < 20_000, `${kb} -> ${probe.rssKb()} kB`);
+});
+
+// --- the program ---------------------------------------------------------------------------------
+
+const program = path.join(bin, 'dealflow-realtime');
+const settings = { PATH: process.env.PATH, LC_ALL: 'C', JWT_SECRET, DATABASE_URL: 'host=/nowhere connect_timeout=2' };
+
+test('the program explains itself and refuses what it does not know', () => {
+  const run = (args, env = settings) => spawnSync(program, args, { env, encoding: 'utf8', timeout: 20_000 });
+  const help = run(['--help']);
+  assert.equal(help.status, 0);
+  assert.match(help.stdout, /^usage: dealflow-realtime/);
+  assert.match(help.stdout, /REALTIME_LISTEN/);
+  assert.match(run(['--version']).stdout, /^dealflow-realtime \d+\.\d+\.\d+ \(\w+\)\n$/);
+  assert.match(run(['--print-settings']).stdout, /^#REALTIME_IDLE_MS=60000$/m);
+  const check = run(['--check']);
+  assert.equal(check.status, 0);
+  assert.match(check.stdout, /^JWT_SECRET=\(set\)$/m);
+  assert.match(check.stdout, /^DATABASE_URL=\(set\)$/m);
+  assert.ok(!check.stdout.includes(JWT_SECRET));
+  for (const args of [['--chek'], ['--check', 'x'], ['x']]) assert.equal(run(args).status, 64);
+  const wrong = [
+    [{}, /DATABASE_URL is not set/],
+    [{ DATABASE_URL: 'x' }, /nobody could connect/],
+    [{ ...settings, API_KEYS: 'x' }, /API_KEYS: entry 1/],
+    [{ ...settings, REALTIME_LISTEN: 'nowhere' }, /REALTIME_LISTEN: nowhere: use/],
+    [{ ...settings, REALTIME_LISTEN: '192.0.2.1:4000' }, /REALTIME_LISTEN: cannot listen on 192\.0\.2\.1:4000/],
+    [{ ...settings, REALTIME_LISTEN: '127.0.0.1:0', METRICS_LISTEN: '/nowhere/x' }, /METRICS_LISTEN: cannot listen/],
+  ];
+  for (const [env, why] of wrong) {
+    const { status, stderr } = run([], env);
+    assert.equal(status, 78, String(why));
+    assert.match(stderr, why);
+  }
+});
+
+async function startProgram(env) {
+  const child = spawn(program, { env: { ...settings, REALTIME_LISTEN: '127.0.0.1:0', REALTIME_REFUSE_DELAY_MS: '0', ...env } });
+  const running = { child, log: '' };
+  child.stderr.setEncoding('utf8').on('data', (text) => { running.log += text; });
+  running.ended = new Promise((done) => { child.on('close', (code, signal) => done(code ?? signal)); });
+  running.ended.then((code) => { running.code = code; });
+  running.logs = (pattern) => until(`${pattern} in the log: ${running.log.slice(-500)}`, () => {
+    const match = pattern.exec(running.log);
+    if (!match && running.code !== undefined) throw Object.assign(new Error(`ended with ${running.code}: ${running.log.slice(-2000)}`), { final: true });
+    return match;
+  });
+  running.port = Number((await running.logs(/event=started .* port=(\d+)/))[1]);
+  return running;
+}
+
+test('the program lives without its database, takes new keys, and ends in order', async (t) => {
+  const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'df-rt-'));
+  const file = path.join(dir, 'env');
+  t.after(() => fs.rmSync(dir, { recursive: true }));
+  fs.writeFileSync(file, `API_KEYS=${ANON}=anon\n`);
+  const running = await startProgram({ DEALFLOW_ENV_FILE: file, DRAIN_MS: '300' });
+  t.after(() => running.child.kill('SIGKILL'));
+  const probe = Object.assign(new Probe(), { port: running.port });
+  assert.equal((await probe.ask('/healthz')).status, 200);
+  assert.equal((await probe.ask('/readyz')).status, 503);
+  const client = await probe.socket().opened;
+  client.ws.send('[null,"7","phoenix","heartbeat",{}]');
+  assert.deepEqual(JSON.parse(await client.next()), [null, '7', 'phoenix', 'phx_reply', { status: 'ok', response: {} }]);
+
+  assert.equal((await probe.socket('apikey=sb_secret_new_one').refused).status, 401);
+  fs.writeFileSync(file, 'API_KEYS=sb_secret_new_one=service_role\n');
+  running.child.kill('SIGHUP');
+  await running.logs(/event=keys_reloaded/);
+  await probe.socket('apikey=sb_secret_new_one').opened;
+  assert.equal((await probe.socket().refused).status, 401);
+  fs.writeFileSync(file, 'API_KEYS=wrong\n');
+  running.child.kill('SIGHUP');
+  await running.logs(/event=reload_failed error="API_KEYS: entry 1/);
+  await probe.socket('apikey=sb_secret_new_one').opened;
+
+  running.child.kill('SIGTERM');
+  assert.equal((await within(8000, 'the close', client.closed)).code, 1012);
+  assert.equal(await within(10_000, 'the end', running.ended), 0, running.log.slice(-3000));
+  assert.ok(!running.log.includes('sb_secret') && !running.log.includes(JWT_SECRET));
+});
+
+test('a second signal ends the program at once', async (t) => {
+  const running = await startProgram({ API_KEYS: `${ANON}=anon`, DRAIN_MS: '60000' });
+  t.after(() => running.child.kill('SIGKILL'));
+  await Object.assign(new Probe(), { port: running.port }).socket().opened;
+  running.child.kill('SIGTERM');
+  await running.logs(/event=drain_started/);
+  const again = setInterval(() => running.child.kill('SIGTERM'), 50); // until it is unblocked
+  assert.equal(await within(8000, 'the end', running.ended), 'SIGTERM');
+  clearInterval(again);
 });
