@@ -259,6 +259,21 @@ test('echoes texts and bytes of any length and in fragments', async () => {
   assert.equal((await client.closed).code, 4000);
 });
 
+test('messages that wait together arrive in order, whole, with pings between', async () => {
+  const probe = await Probe.start();
+  const clients = await Promise.all([probe.socket().opened, probe.socket().opened]);
+  const sizes = [30, 125, 126, 127, 8191, 8192, 8193, 65_536, 65_537, 40, 200_000, 41, 42, ...Array.from({ length: 500 }, (_, i) => 60 + i)];
+  const pinger = setInterval(() => clients.forEach((client) => client.ws.ping('ping')), 1);
+  probe.tell(sizes.map((size) => `send ${size}`).join('\n'));
+  for (const client of clients) {
+    await until('all of them', () => client.messages.length === sizes.length);
+    assert.deepEqual(client.messages.map((text) => text.length), sizes);
+    client.messages.forEach((text, i) => assert.equal(JSON.parse(text).n, i));
+  }
+  clearInterval(pinger);
+  await probe.stop();
+});
+
 test('a message over the limit closes only the connection it came from', async (t) => {
   const probe = await Probe.start({ REALTIME_FRAME_MAX_BYTES: '100000' });
   t.after(() => probe.stop());
