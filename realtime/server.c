@@ -15,6 +15,7 @@
 
 enum {
     OTHER_DESCRIPTORS = 128, /* database, log, listeners ... */
+    TICKS_A_SWEEP = 4,       /* looks at every connection: once a second */
     SERVICE_BYTES = 4096,    /* libwebsockets' scratch */
     DRAIN_STEP_MS = 20,
     CLOSE_WAIT_MS = 2500, /* for the last closing handshakes; connection.c cuts at 2 s */
@@ -101,7 +102,8 @@ static void on_tick(uv_timer_t *timer)
     rt_door_resume(&server->api_door);
     rt_door_resume(&server->admin_door);
     rt_guest_sweep(server);
-    rt_connection_sweep(server);
+    if (server->ticks++ % TICKS_A_SWEEP == 0)
+        rt_connection_sweep(server);
     server->handlers.on_tick(server->handlers.arg, rt_server_now_ms(server));
 }
 

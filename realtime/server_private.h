@@ -96,7 +96,7 @@ struct rt_server {
     struct rt_connection *connections, *dirty;
     struct rt_connection *arriving; /* between adoption and ESTABLISHED */
     size_t incoming_bytes;
-    uint64_t next_id;
+    uint64_t next_id, ticks;
     int64_t stop_ms; /* when it must be over */
     bool has_loop, has_handles, is_stopping;
     struct rt_server_stats stats;
