@@ -74,10 +74,6 @@ static enum df_code check(const struct rt_config *config, struct df_error *err)
     if (config->jwt_secret == NULL && config->jwks_file == NULL && config->api_keys == NULL)
         return df_error_set(err, DF_EINPUT,
                             "nobody could connect: set JWT_SECRET (or JWKS_FILE, API_KEYS)");
-    if (config->queue_max_bytes < config->broadcast_max_bytes)
-        return df_error_set(err, DF_EINPUT,
-                            "REALTIME_QUEUE_MAX_BYTES must hold a broadcast: not below "
-                            "REALTIME_BROADCAST_MAX_BYTES");
     return DF_OK;
 }
 

@@ -30,6 +30,7 @@ struct program {
     struct rt_hub *hub;
     _Atomic(struct rt_server *) server; /* the database's threads start before it is there */
     int signal_fd;
+    bool is_stopping;
 };
 
 static void print_help(FILE *out)
@@ -128,7 +129,6 @@ static void on_signal(void *arg)
 {
     struct program *p = arg;
     struct signalfd_siginfo info;
-    sigset_t set;
 
     if (read(p->signal_fd, &info, sizeof info) != (ssize_t)sizeof info)
         return;
@@ -136,14 +136,14 @@ static void on_signal(void *arg)
         reload(p);
         return;
     }
+    if (p->is_stopping) {
+        df_log(DF_LOG_WARN, "drain_cut_short", "signal=%u", info.ssi_signo);
+        _exit(1); /* threads are still at work: nothing may be freed under them */
+    }
+    p->is_stopping = true;
     df_log(DF_LOG_INFO, "drain_started", "signal=%u", info.ssi_signo);
     notify_supervisor("STOPPING=1");
     rt_server_stop(p->server);
-    /* From here on a second signal ends the process at once, as it does by default. */
-    (void)sigemptyset(&set);
-    (void)sigaddset(&set, SIGTERM);
-    (void)sigaddset(&set, SIGINT);
-    (void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
 static enum df_code take_signals(struct program *p, struct df_error *err)

@@ -615,7 +615,6 @@ test('a second signal ends the program at once', async (t) => {
   await Object.assign(new Probe(), { port: running.port }).socket().opened;
   running.child.kill('SIGTERM');
   await running.logs(/event=drain_started/);
-  const again = setInterval(() => running.child.kill('SIGTERM'), 50); // until it is unblocked
-  assert.equal(await within(8000, 'the end', running.ended), 'SIGTERM');
-  clearInterval(again);
+  running.child.kill('SIGINT');
+  assert.equal(await within(8000, 'the end', running.ended), 1);
 });

@@ -77,7 +77,7 @@ static void says_what_is_missing_or_does_not_fit(void **state)
         {{ENOUGH, "PRIVATE_CHANNELS=maybe"}, "PRIVATE_CHANNELS"},
         {{ENOUGH, "REALTIME_IDLE_MS=10"}, "REALTIME_IDLE_MS"},
         {{ENOUGH, "REALTIME_WAIT_MS=20001"}, "REALTIME_WAIT_MS"},
-        {{ENOUGH, "REALTIME_QUEUE_MAX_BYTES=100000"}, "must hold a broadcast"},
+        {{ENOUGH, "REALTIME_QUEUE_MAX_BYTES=1000"}, "REALTIME_QUEUE_MAX_BYTES"},
     };
     /* clang-format on */
     (void)state;
