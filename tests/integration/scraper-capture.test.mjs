@@ -308,9 +308,13 @@ describe('by the document', () => {
     for (const variant of ['A', 'B', 'C']) {
       it(`04 ${variant}: of a burst of 200, every row that was in the document`, async (t) => {
         const show = await Show.open(rows({ variant, cap: 60 }));
-        await show.control({ burst: 200 });
         const atLeast = variant === 'C' ? 50 : 150; // C's rows may leave before they are filled
-        const result = await show.settled({ atLeast });
+        let result;
+        // On a busy machine a page may draw only the last rows of a burst: nothing to judge by.
+        for (let tries = 0; tries < 5 && !(result?.expected >= atLeast); tries++) {
+          await show.control({ burst: 200 });
+          result = await show.settled({ atLeast });
+        }
         t.diagnostic(figures(result));
         complete(result, { recall: variant === 'A' ? 1 : 0.995, atLeast });
         await show.close();
