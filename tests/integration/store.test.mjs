@@ -424,7 +424,7 @@ describe('when the model server fails', () => {
 });
 
 describe('group commit', () => {
-  test('128 at once share transactions: at most a tenth as many as messages', async () => {
+  test('128 at once share transactions: at most a fifth as many as messages', async () => {
     const system = await startSystem({ env: { ANALYZER: 'off' } });
     try {
       // A commit that takes 20 ms, as on a slow disk, whatever this machine is.
@@ -441,7 +441,8 @@ describe('group commit', () => {
       assert.equal(await count(system, 'chat_messages'), total);
       const { rows: [{ n }] } = await system.db.query(
         'select count(distinct xmin::text)::int as n from public.chat_messages');
-      assert.ok(n <= total / 10, `${total} messages in ${n} transactions`);
+      // Quiet machines need a fortieth; the rest is for a client that gets no processor.
+      assert.ok(n <= total / 5, `${total} messages in ${n} transactions`);
     } finally {
       await system.stop();
     }
