@@ -1,5 +1,5 @@
-/* realtime/access.c - keys are compared in full and in constant time; a token's signature is checked
- * once and remembered, its claims are read each time. */
+/* realtime/access.c - keys are compared in full and in constant time; a token's signature is
+ * checked once and remembered, its claims are read each time. */
 #include "realtime/access.h"
 
 #include <errno.h>
@@ -33,7 +33,8 @@ struct rt_access {
     size_t key_count;
 };
 
-/* --- building ----------------------------------------------------------------------------------- */
+/* --- building -----------------------------------------------------------------------------------
+ */
 
 static enum df_code read_jwks(const char *path, char **out, size_t *out_len, struct df_error *err)
 {
@@ -145,7 +146,8 @@ void rt_access_free(struct rt_access *access)
     free(access);
 }
 
-/* --- judging ------------------------------------------------------------------------------------ */
+/* --- judging ------------------------------------------------------------------------------------
+ */
 
 static bool refuse(char *reason, size_t reason_size, const char *text)
 {
@@ -272,8 +274,7 @@ static bool check_jwt(struct rt_access *access, const char *token, size_t len, i
     return ok;
 }
 
-static bool take_key(struct rt_claims *out, const struct key *key, char *reason,
-                     size_t reason_size)
+static bool take_key(struct rt_claims *out, const struct key *key, char *reason, size_t reason_size)
 {
     out->expires_at_s = INT64_MAX;
     (void)snprintf(out->role, sizeof out->role, "%s", key->role);

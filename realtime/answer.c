@@ -1,4 +1,5 @@
-/* realtime/answer.c - what a request is answered: the broadcast routes, health, refused upgrades. */
+/* realtime/answer.c - what a request is answered: the broadcast routes, health, refused upgrades.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,7 +55,8 @@ static const char *phrase(int status)
     return status < 400 ? "OK" : "Error";
 }
 
-/* --- building an answer ------------------------------------------------------------------------- */
+/* --- building an answer -------------------------------------------------------------------------
+ */
 
 static void build(struct rt_guest *guest, int status, const char *content_type, const char *body,
                   const char *extra_headers)
@@ -116,7 +118,8 @@ static void refuse_upgrade(struct rt_guest *guest, int status, const char *error
     df_buf_release(&body);
 }
 
-/* --- upgrades ----------------------------------------------------------------------------------- */
+/* --- upgrades -----------------------------------------------------------------------------------
+ */
 
 static bool is_websocket_key(struct rt_slice key)
 {
@@ -180,7 +183,8 @@ static void upgrade(struct rt_guest *guest, const struct rt_head *head)
     }
 }
 
-/* --- broadcasts --------------------------------------------------------------------------------- */
+/* --- broadcasts ---------------------------------------------------------------------------------
+ */
 
 /* Media type without parameters. */
 static bool type_is(struct rt_slice type, const char *want)
@@ -266,7 +270,8 @@ void rt_server_reply_http(struct rt_server *server, uint64_t request, int status
         rt_guest_answer(guest, status, JSON, json_or_empty, "");
 }
 
-/* --- health ------------------------------------------------------------------------------------- */
+/* --- health -------------------------------------------------------------------------------------
+ */
 
 static void tell_state(struct rt_guest *guest)
 {

@@ -13,8 +13,8 @@
 #include "shared/log.h"
 
 enum {
-    SLICE_BYTES = 65536, /* a longer message goes out in fragments: libwebsockets copies what a
-                            slow socket does not take, and that must stay small */
+    SLICE_BYTES = 65536,   /* a longer message goes out in fragments: libwebsockets copies what a
+                              slow socket does not take, and that must stay small */
     SMALL_BYTES = 8192,    /* such messages go out together when several wait */
     ROUND_BYTES = 1 << 20, /* for one connection, then others have a turn */
     CLOSE_WAIT_MS = 2000,  /* for what is queued, and for the closing handshake */
@@ -30,7 +30,8 @@ struct seat {
     struct rt_connection *connection;
 };
 
-/* --- writing ------------------------------------------------------------------------------------ */
+/* --- writing ------------------------------------------------------------------------------------
+ */
 
 static unsigned char piece[LWS_PRE + SLICE_BYTES]; /* loop thread */
 
@@ -112,8 +113,8 @@ static int write_ping(struct rt_connection *connection)
     return lws_write(connection->wsi, ping + LWS_PRE, 2, LWS_WRITE_PING);
 }
 
-/* By ourselves: with libuv, Debian's libwebsockets 4.1 hangs up where it should send the close frame
- * (it closes twice, to test itself). The peer answers with its own, see on_lws. */
+/* By ourselves: with libuv, Debian's libwebsockets 4.1 hangs up where it should send the close
+ * frame (it closes twice, to test itself). The peer answers with its own, see on_lws. */
 static int write_close(struct rt_connection *connection)
 {
     unsigned char frame[LWS_PRE + 4 + CONTROL_MAX_BYTES], *at = frame + LWS_PRE;
@@ -185,7 +186,8 @@ size_t rt_connection_queued_bytes(const struct rt_connection *connection)
     return connection->queue.bytes - connection->sent;
 }
 
-/* --- closing ------------------------------------------------------------------------------------ */
+/* --- closing ------------------------------------------------------------------------------------
+ */
 
 void rt_connection_close(struct rt_connection *connection, int code, const char *reason)
 {
@@ -236,7 +238,8 @@ void rt_connection_sweep(struct rt_server *server)
         look_at(server, connection, now_ms);
 }
 
-/* --- coming and going --------------------------------------------------------------------------- */
+/* --- coming and going ---------------------------------------------------------------------------
+ */
 
 static void release(struct rt_connection *connection)
 {
@@ -323,7 +326,8 @@ static void on_gone(struct rt_server *server, struct seat *seat)
     release(connection);
 }
 
-/* --- what clients say --------------------------------------------------------------------------- */
+/* --- what clients say ---------------------------------------------------------------------------
+ */
 
 static void forget_incoming(struct rt_connection *connection)
 {

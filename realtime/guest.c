@@ -13,7 +13,8 @@ enum { READ_BYTES = 4096, HEAD_WAIT_MS = 10000, LINGER_MS = 1000, LINGER_READS =
 
 static void on_ready(uv_poll_t *poll, int status, int events);
 
-/* --- life --------------------------------------------------------------------------------------- */
+/* --- life ---------------------------------------------------------------------------------------
+ */
 
 static void on_closed(uv_handle_t *handle)
 {
@@ -68,7 +69,8 @@ void rt_guest_set_state(struct rt_guest *guest, enum rt_guest_state state, int64
     (void)uv_poll_start(&guest->poll, events_of(state), on_ready);
 }
 
-/* --- reading ------------------------------------------------------------------------------------ */
+/* --- reading ------------------------------------------------------------------------------------
+ */
 
 /* False: nothing more to read now, or the guest has ended. */
 static bool read_some(struct rt_guest *guest)
@@ -123,12 +125,13 @@ static void linger(struct rt_guest *guest)
         rt_guest_end(guest, false);
 }
 
-/* --- writing ------------------------------------------------------------------------------------ */
+/* --- writing ------------------------------------------------------------------------------------
+ */
 
 void rt_guest_write(struct rt_guest *guest)
 {
-    ssize_t n = send(guest->fd, guest->out.data + guest->sent, guest->out.len - guest->sent,
-                     MSG_NOSIGNAL);
+    ssize_t n =
+        send(guest->fd, guest->out.data + guest->sent, guest->out.len - guest->sent, MSG_NOSIGNAL);
 
     if (n < 0 && errno != EAGAIN && errno != EINTR) {
         rt_guest_end(guest, false);
@@ -145,7 +148,8 @@ void rt_guest_write(struct rt_guest *guest)
     rt_guest_set_state(guest, RT_GUEST_LINGER, LINGER_MS);
 }
 
-/* --- events ------------------------------------------------------------------------------------- */
+/* --- events -------------------------------------------------------------------------------------
+ */
 
 static void on_ready(uv_poll_t *poll, int status, int events)
 {

@@ -17,7 +17,8 @@ static const char *const header_names[RT_HEADER_COUNT] = {
     [RT_HEADER_X_API_KEY] = "x-api-key",
 };
 
-/* --- slices ------------------------------------------------------------------------------------- */
+/* --- slices -------------------------------------------------------------------------------------
+ */
 
 bool rt_slice_is(struct rt_slice slice, const char *text)
 {
@@ -48,7 +49,8 @@ static struct rt_slice trim(const char *begin, const char *end)
     return (struct rt_slice){begin, (size_t)(end - begin)};
 }
 
-/* --- the head ----------------------------------------------------------------------------------- */
+/* --- the head -----------------------------------------------------------------------------------
+ */
 
 size_t rt_head_end(const char *bytes, size_t len)
 {
@@ -94,7 +96,8 @@ static enum rt_method method_of(const char *word, size_t len)
 static bool parse_request_line(struct rt_head *out, const char *line, const char *end)
 {
     const char *target = memchr(line, ' ', (size_t)(end - line));
-    const char *version = target == NULL ? NULL : memchr(target + 1, ' ', (size_t)(end - target - 1));
+    const char *version =
+        target == NULL ? NULL : memchr(target + 1, ' ', (size_t)(end - target - 1));
 
     if (version == NULL || target == line || end - version != 9 ||
         memcmp(version, " HTTP/1.", 8) != 0 || (version[8] != '1' && version[8] != '0'))
@@ -155,7 +158,8 @@ enum df_code rt_head_parse(struct rt_head *out, const char *bytes, size_t len, s
     return is_first ? df_error_set(err, DF_EINPUT, "no request line") : DF_OK;
 }
 
-/* --- encoded text ------------------------------------------------------------------------------- */
+/* --- encoded text -------------------------------------------------------------------------------
+ */
 
 static int hex_of(char c)
 {
@@ -233,14 +237,18 @@ size_t rt_head_token(const struct rt_head *head, bool with_authorization, char *
     return len;
 }
 
-/* --- routes ------------------------------------------------------------------------------------- */
+/* --- routes -------------------------------------------------------------------------------------
+ */
 
 /* Texts that go into JSON frames: UTF-8 without control bytes. */
 static bool is_clean(const char *text)
 {
     for (const unsigned char *c = (const unsigned char *)text; *c != '\0';) {
-        int more = *c < 0x80 ? 0 : *c >= 0xc2 && *c < 0xe0 ? 1 : *c >= 0xe0 && *c < 0xf0 ? 2
-                                : *c >= 0xf0 && *c < 0xf5 ? 3 : -1;
+        int more = *c < 0x80                 ? 0
+                   : *c >= 0xc2 && *c < 0xe0 ? 1
+                   : *c >= 0xe0 && *c < 0xf0 ? 2
+                   : *c >= 0xf0 && *c < 0xf5 ? 3
+                                             : -1;
         unsigned long value = more <= 0 ? *c : *c & (0x3fu >> more);
         if (more < 0 || *c < 0x20 || *c == 0x7f)
             return false;

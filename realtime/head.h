@@ -12,7 +12,13 @@
 
 enum { RT_HEAD_MAX_BYTES = 32 << 10, RT_HEAD_NAME_MAX = 255 };
 
-enum rt_method { RT_METHOD_OTHER, RT_METHOD_GET, RT_METHOD_HEAD, RT_METHOD_POST, RT_METHOD_OPTIONS };
+enum rt_method {
+    RT_METHOD_OTHER,
+    RT_METHOD_GET,
+    RT_METHOD_HEAD,
+    RT_METHOD_POST,
+    RT_METHOD_OPTIONS
+};
 
 enum rt_header {
     RT_HEADER_APIKEY,
@@ -35,7 +41,7 @@ struct rt_slice {
 
 struct rt_head {
     enum rt_method method;
-    struct rt_slice path, query; /* as sent, still encoded; query without '?' */
+    struct rt_slice path, query;             /* as sent, still encoded; query without '?' */
     struct rt_slice header[RT_HEADER_COUNT]; /* without blanks around; the first of several */
 };
 

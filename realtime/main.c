@@ -35,11 +35,12 @@ struct program {
 
 static void print_help(FILE *out)
 {
-    (void)fprintf(out, "usage: " PROGRAM " [--help | --version | --check | --print-settings]\n\n"
-                       "Tells subscribers of committed rows over WebSocket, as Supabase Realtime\n"
-                       "does; broadcast and presence beside it. Runs behind nginx.\n"
-                       "SIGHUP reads JWKS_FILE and API_KEYS anew; SIGTERM sends the clients away.\n\n"
-                       "Settings, from the environment:\n");
+    (void)fprintf(out,
+                  "usage: " PROGRAM " [--help | --version | --check | --print-settings]\n\n"
+                  "Tells subscribers of committed rows over WebSocket, as Supabase Realtime\n"
+                  "does; broadcast and presence beside it. Runs behind nginx.\n"
+                  "SIGHUP reads JWKS_FILE and API_KEYS anew; SIGTERM sends the clients away.\n\n"
+                  "Settings, from the environment:\n");
     df_config_print_help(out, rt_config_keys, rt_config_key_count);
 }
 
@@ -98,7 +99,8 @@ static void notify_supervisor(const char *state)
     (void)close(fd);
 }
 
-/* --- signals ------------------------------------------------------------------------------------ */
+/* --- signals ------------------------------------------------------------------------------------
+ */
 
 /* The settings are read again as a whole, but only keys are taken: the rest has been handed out. */
 static void reload(struct program *p)
@@ -162,7 +164,8 @@ static enum df_code take_signals(struct program *p, struct df_error *err)
     return DF_OK;
 }
 
-/* --- run ---------------------------------------------------------------------------------------- */
+/* --- run ----------------------------------------------------------------------------------------
+ */
 
 /* Called by the database's threads. */
 static void wake(void *arg)
@@ -238,9 +241,9 @@ int main(int argc, char **argv)
     enum df_log_level level;
 
     df_log_init(PROGRAM, DF_LOG_INFO);
-    if (argc > 2 || (argc == 2 && strcmp(argv[1], "--help") != 0 &&
-                     strcmp(argv[1], "--version") != 0 && strcmp(argv[1], "--check") != 0 &&
-                     strcmp(argv[1], "--print-settings") != 0)) {
+    if (argc > 2 ||
+        (argc == 2 && strcmp(argv[1], "--help") != 0 && strcmp(argv[1], "--version") != 0 &&
+         strcmp(argv[1], "--check") != 0 && strcmp(argv[1], "--print-settings") != 0)) {
         (void)fprintf(stderr, PROGRAM ": wrong arguments; see " PROGRAM " --help\n");
         return EXIT_USAGE;
     }

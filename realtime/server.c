@@ -23,7 +23,8 @@ enum {
     SETTLE_ROUNDS = 1000,
 };
 
-/* --- libwebsockets ------------------------------------------------------------------------------ */
+/* --- libwebsockets ------------------------------------------------------------------------------
+ */
 
 /* What libwebsockets calls an error is mostly a client's. */
 static void on_lws_log(int level, const char *line)
@@ -39,8 +40,8 @@ static void on_lws_log(int level, const char *line)
  * limit must be high enough for the clients. */
 static void limit_descriptors(const struct rt_config *config)
 {
-    rlim_t want = (rlim_t)config->clients_max + (rlim_t)config->refuse_waiting_max +
-                  RT_GUESTS_MAX + OTHER_DESCRIPTORS;
+    rlim_t want = (rlim_t)config->clients_max + (rlim_t)config->refuse_waiting_max + RT_GUESTS_MAX +
+                  OTHER_DESCRIPTORS;
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
@@ -87,7 +88,8 @@ static enum df_code open_context(struct rt_server *server, struct df_error *err)
     return DF_OK;
 }
 
-/* --- the loop ----------------------------------------------------------------------------------- */
+/* --- the loop -----------------------------------------------------------------------------------
+ */
 
 static void on_wake(uv_async_t *wake)
 {
@@ -156,7 +158,8 @@ static enum df_code open_loop(struct rt_server *server, struct df_error *err)
     return DF_OK;
 }
 
-/* --- life --------------------------------------------------------------------------------------- */
+/* --- life ---------------------------------------------------------------------------------------
+ */
 
 enum df_code rt_server_new(struct rt_server **out, const struct rt_config *config,
                            struct rt_access *access, const struct rt_server_handlers *handlers,
@@ -209,7 +212,8 @@ void rt_server_run(struct rt_server *server)
     }
 }
 
-/* --- the end ------------------------------------------------------------------------------------ */
+/* --- the end ------------------------------------------------------------------------------------
+ */
 
 static void on_drain(uv_timer_t *timer)
 {
@@ -224,8 +228,8 @@ static void on_drain(uv_timer_t *timer)
         uv_stop(&server->loop);
 }
 
-/* Every client connects again at once when it is closed: at random moments, so that the gateway that
- * comes next is not met by all of them together. */
+/* Every client connects again at once when it is closed: at random moments, so that the gateway
+ * that comes next is not met by all of them together. */
 void rt_server_stop(struct rt_server *server)
 {
     if (server->is_stopping)
@@ -241,8 +245,8 @@ void rt_server_stop(struct rt_server *server)
     (void)uv_timer_start(&server->drain, on_drain, 0, DRAIN_STEP_MS);
 }
 
-/* Lets the loop hear of every handle that was closed. Bounded: an end that never comes is worse than
- * what a loop of a failed start leaves behind. */
+/* Lets the loop hear of every handle that was closed. Bounded: an end that never comes is worse
+ * than what a loop of a failed start leaves behind. */
 static void settle(struct rt_server *server)
 {
     for (int i = 0; i < SETTLE_ROUNDS; i++)

@@ -23,8 +23,8 @@ void rt_blob_drop(struct rt_blob *blob); /* NULL is fine */
 
 struct rt_server_handlers {
     void *arg;
-    /* A client is there; returns the hub's state for it, or NULL to refuse for lack of memory. claims
-     * are those of its apikey, borrowed for the connection's life. */
+    /* A client is there; returns the hub's state for it, or NULL to refuse for lack of memory.
+     * claims are those of its apikey, borrowed for the connection's life. */
     void *(*on_open)(void *arg, struct rt_connection *connection, enum rt_vsn vsn,
                      const struct rt_claims *claims);
     void (*on_message)(void *arg, void *state, bool is_binary, const uint8_t *bytes, size_t len);
@@ -34,10 +34,10 @@ struct rt_server_handlers {
     void (*on_broadcast)(void *arg, uint64_t request, const struct rt_claims *claims,
                          const char *topic, const char *event, bool is_private, bool is_json,
                          const uint8_t *body, size_t body_len);
-    void (*on_wake)(void *arg);               /* after rt_server_wake */
+    void (*on_wake)(void *arg);                 /* after rt_server_wake */
     void (*on_tick)(void *arg, int64_t now_ms); /* every 250 ms */
-    char *(*on_metrics)(void *arg);           /* Prometheus text, heap */
-    bool (*is_ready)(void *arg);              /* /readyz on METRICS_LISTEN and /readyz path */
+    char *(*on_metrics)(void *arg);             /* Prometheus text, heap */
+    bool (*is_ready)(void *arg);                /* /readyz on METRICS_LISTEN and /readyz path */
 };
 
 enum df_code rt_server_new(struct rt_server **out, const struct rt_config *config,
@@ -45,16 +45,17 @@ enum df_code rt_server_new(struct rt_server **out, const struct rt_config *confi
                            struct df_error *err) DF_MUST_USE;
 void rt_server_set_access(struct rt_server *server, struct rt_access *access);
 void rt_server_run(struct rt_server *server);  /* until _stop is done */
-void rt_server_stop(struct rt_server *server); /* closes with 1012, spread over DRAIN_MS; signal-safe? no:
-                                                  from the loop (a signalfd) */
+void rt_server_stop(struct rt_server *server); /* closes with 1012, spread over DRAIN_MS;
+                                                  signal-safe? no: from the loop (a signalfd) */
 void rt_server_free(struct rt_server *server);
 void rt_server_wake(struct rt_server *server); /* the one function for other threads */
 /* Calls on_ready in the loop whenever fd (borrowed, e.g. a signalfd) is readable. One a server. */
 enum df_code rt_server_watch(struct rt_server *server, int fd, void (*on_ready)(void *arg),
                              void *arg, struct df_error *err) DF_MUST_USE;
 
-/* Queues a message. False when the connection's queue is over its limit: nothing was queued, and the
- * hub decides (phx_error, then close). Control answers (is_control) may exceed the limit a little. */
+/* Queues a message. False when the connection's queue is over its limit: nothing was queued, and
+ * the hub decides (phx_error, then close). Control answers (is_control) may exceed the limit a
+ * little. */
 bool rt_connection_send(struct rt_connection *connection, struct rt_blob *blob, bool is_control);
 /* Closes after what is queued was sent, at most 2 s later. */
 void rt_connection_close(struct rt_connection *connection, int code, const char *reason);

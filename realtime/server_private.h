@@ -19,7 +19,8 @@ enum {
     RT_TICK_MS = 250,
     RT_GUESTS_MAX = 1024, /* beside refusals that wait */
 };
-#define RT_INCOMING_MAX_BYTES ((size_t)256 << 20) /* half-read messages and bodies of all together */
+#define RT_INCOMING_MAX_BYTES                                                                      \
+    ((size_t)256 << 20) /* half-read messages and bodies of all together */
 
 /* A listening socket. */
 struct rt_door {
@@ -107,15 +108,18 @@ static inline int64_t rt_server_now_ms(const struct rt_server *server)
     return (int64_t)uv_now(&server->loop);
 }
 
-/* --- door.c ------------------------------------------------------------------------------------- */
+/* --- door.c -------------------------------------------------------------------------------------
+ */
 
-/* "127.0.0.1:4000", "[::1]:4000" or a path. DF_EUNAVAILABLE: it is taken; DF_EINPUT: it is no place. */
+/* "127.0.0.1:4000", "[::1]:4000" or a path. DF_EUNAVAILABLE: it is taken; DF_EINPUT: it is no
+ * place. */
 enum df_code rt_door_open(struct rt_door *door, struct rt_server *server, const char *where,
                           bool is_admin, struct df_error *err) DF_MUST_USE;
 void rt_door_resume(struct rt_door *door); /* accepts again after a pause */
 void rt_door_shut(struct rt_door *door);   /* fine when it is not open */
 
-/* --- guest.c, answer.c -------------------------------------------------------------------------- */
+/* --- guest.c, answer.c --------------------------------------------------------------------------
+ */
 
 void rt_guest_new(struct rt_server *server, int fd, bool is_admin); /* takes fd */
 void rt_guest_sweep(struct rt_server *server);
@@ -133,18 +137,20 @@ void rt_guest_answer(struct rt_guest *guest, int status, const char *content_typ
 /* What was built by a refusal that waited. */
 void rt_guest_write(struct rt_guest *guest);
 
-/* --- connection.c ------------------------------------------------------------------------------- */
+/* --- connection.c -------------------------------------------------------------------------------
+ */
 
 extern const struct lws_protocols rt_connection_protocols[];
 /* Takes fd and the claims over. False: it could not be; fd is closed. */
-void rt_connection_begin(struct rt_server *server, int fd, const char *websocket_key, enum rt_vsn vsn,
-                         struct rt_claims *claims);
+void rt_connection_begin(struct rt_server *server, int fd, const char *websocket_key,
+                         enum rt_vsn vsn, struct rt_claims *claims);
 /* Writes what was queued since the last round. */
 void rt_connection_flush_all(struct rt_server *server);
-void rt_connection_sweep(struct rt_server *server); /* who is silent, who does not close */
+void rt_connection_sweep(struct rt_server *server);       /* who is silent, who does not close */
 void rt_connection_cut(struct rt_connection *connection); /* at once, without a word */
 
-/* --- metrics.c ---------------------------------------------------------------------------------- */
+/* --- metrics.c ----------------------------------------------------------------------------------
+ */
 
 /* The hub's text and the server's own; heap, NULL for lack of memory. */
 char *rt_server_metrics(const struct rt_server *server);

@@ -1,15 +1,12 @@
-/* realtime/server_probe.c - a test helper that hosts the server with a hub that echoes. Settings come
- * from the environment as for the gateway; it prints {"port":N} and takes lines on standard input:
- *   pace COUNT PER_S BYTES  that many messages to every client, each with a number and the time of
- *                           the monotonic clock, then {"paced":true}
- *   send BYTES              one message to every client
- *   close CODE              closes every client
- *   ready 0|1               what /readyz says
- *   keys                    reads the environment's keys anew, as SIGHUP does
- *   stats                   prints the server's counters
- *   stop                    ends as SIGTERM does; end of input: at once
- * A client's message comes back as it is; {"claims":true} is answered with its claims. A broadcast
- * is answered with what arrived. Not installed. */
+/* realtime/server_probe.c - a test helper that hosts the server with a hub that echoes. Settings
+ * come from the environment as for the gateway; it prints {"port":N} and takes lines on standard
+ * input: pace COUNT PER_S BYTES  that many messages to every client, each with a number and the
+ * time of the monotonic clock, then {"paced":true} send BYTES              one message to every
+ * client close CODE              closes every client ready 0|1               what /readyz says keys
+ * reads the environment's keys anew, as SIGHUP does stats                   prints the server's
+ * counters stop                    ends as SIGTERM does; end of input: at once A client's message
+ * comes back as it is; {"claims":true} is answered with its claims. A broadcast is answered with
+ * what arrived. Not installed. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -68,8 +65,12 @@ static void *on_open(void *arg, struct rt_connection *connection, enum rt_vsn vs
 
     if (client == NULL)
         return NULL;
-    *client = (struct client){.next = probe->clients, .link = &probe->clients, .probe = probe,
-                              .connection = connection, .claims = claims, .vsn = vsn};
+    *client = (struct client){.next = probe->clients,
+                              .link = &probe->clients,
+                              .probe = probe,
+                              .connection = connection,
+                              .claims = claims,
+                              .vsn = vsn};
     if (client->next != NULL)
         client->next->link = &client->next;
     probe->clients = client;
@@ -118,11 +119,14 @@ static void on_broadcast(void *arg, uint64_t request, const struct rt_claims *cl
         return;
     }
     df_buf_init(&out, SIZE_MAX / 4);
-    (void)df_buf_printf(&out, "{\"role\":\"%s\",\"private\":%s,\"json\":%s,\"topic\":", claims->role,
+    (void)df_buf_printf(&out,
+                        "{\"role\":\"%s\",\"private\":%s,\"json\":%s,\"topic\":", claims->role,
                         is_private ? "true" : "false", is_json ? "true" : "false");
-    (void)df_json_append_string(&out, topic == NULL ? "-" : topic, topic == NULL ? 1 : strlen(topic));
+    (void)df_json_append_string(&out, topic == NULL ? "-" : topic,
+                                topic == NULL ? 1 : strlen(topic));
     (void)df_buf_append_str(&out, ",\"event\":");
-    (void)df_json_append_string(&out, event == NULL ? "-" : event, event == NULL ? 1 : strlen(event));
+    (void)df_json_append_string(&out, event == NULL ? "-" : event,
+                                event == NULL ? 1 : strlen(event));
     (void)df_buf_append_str(&out, ",\"body\":");
     (void)df_json_append_string(&out, (const char *)body, body_len);
     (void)df_buf_append_char(&out, '}');
@@ -141,7 +145,8 @@ static bool is_ready(void *arg)
     return ((struct probe *)arg)->is_ready;
 }
 
-/* --- commands ----------------------------------------------------------------------------------- */
+/* --- commands -----------------------------------------------------------------------------------
+ */
 
 static void send_all(struct probe *probe, size_t bytes)
 {

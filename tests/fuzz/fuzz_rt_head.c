@@ -25,7 +25,8 @@ static void read_target(struct rt_slice path)
     struct rt_target target;
 
     rt_target_parse(&target, path);
-    MUST((target.route == RT_ROUTE_BROADCAST) == (target.topic[0] != '\0' && target.event[0] != '\0') ||
+    MUST((target.route == RT_ROUTE_BROADCAST) ==
+             (target.topic[0] != '\0' && target.event[0] != '\0') ||
          target.route == RT_ROUTE_NONE);
     for (const char *c = target.topic; target.route == RT_ROUTE_BROADCAST && *c != '\0'; c++)
         MUST((unsigned char)*c >= 0x20 && *c != 0x7f);
@@ -50,7 +51,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         MUST(is_inside(head.path, exact, end) && is_inside(head.query, exact, end));
         for (int i = 0; i < RT_HEADER_COUNT; i++) {
             MUST(is_inside(head.header[i], exact, end));
-            MUST(head.header[i].len == 0 || memchr(head.header[i].text, '\n', head.header[i].len) == NULL);
+            MUST(head.header[i].len == 0 ||
+                 memchr(head.header[i].text, '\n', head.header[i].len) == NULL);
         }
         for (int with = 0; with < 2; with++) {
             size_t n = rt_head_token(&head, with != 0, token, sizeof token);

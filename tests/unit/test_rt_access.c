@@ -56,8 +56,8 @@ static const char *sign_with_key(const char *key_text, const char *alg, const ch
     static char token[3000];
     json_t *key = json_loads(key_text, 0, NULL);
     json_t *jws = json_object();
-    json_t *protected = json_pack("{s:{s:s,s:O}}", "protected", "alg", alg, "kid",
-                                  json_object_get(key, "kid"));
+    json_t *protected =
+        json_pack("{s:{s:s,s:O}}", "protected", "alg", alg, "kid", json_object_get(key, "kid"));
 
     assert_non_null(key);
     char *encoded = malloc(4096);
@@ -114,11 +114,13 @@ static void tells_callers_apart_in_supabases_words(void **state)
     /* clang-format on */
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        const char *token = rows[i].payload == NULL ? rows[i].token : sign(rows[i].payload, JWT_SECRET);
+        const char *token =
+            rows[i].payload == NULL ? rows[i].token : sign(rows[i].payload, JWT_SECRET);
         for (int again = 0; again < 2; again++) { /* the second signature may be a remembered one */
             struct rt_claims claims;
             char reason[200] = "";
-            bool ok = rt_access_check(access, token, strlen(token), NOW, &claims, reason, sizeof reason);
+            bool ok =
+                rt_access_check(access, token, strlen(token), NOW, &claims, reason, sizeof reason);
             if (ok != (rows[i].reason == NULL))
                 fail_msg("row %zu: \"%s\"", i, reason);
             if (ok) {
@@ -143,7 +145,8 @@ static void expect_refused(struct rt_access *access, const char *token, const ch
     struct rt_claims claims;
     char reason[200] = "";
 
-    assert_false(rt_access_check(access, token, strlen(token), NOW, &claims, reason, sizeof reason));
+    assert_false(
+        rt_access_check(access, token, strlen(token), NOW, &claims, reason, sizeof reason));
     if (strncmp(reason, why, strlen(why)) != 0)
         fail_msg("\"%s\" instead of \"%s\"", reason, why);
     assert_null(claims.json);
@@ -159,7 +162,8 @@ static void takes_no_foreign_signature(void **state)
     (void)state;
     expect_refused(access, sign(good, "another secret of 32 characters.."), bad_signature);
     /* An expired one with a wrong signature is not told that it is only late. */
-    expect_refused(access, sign("{\"role\":\"anon\",\"exp\":1}", "another secret of 32 characters.."),
+    expect_refused(access,
+                   sign("{\"role\":\"anon\",\"exp\":1}", "another secret of 32 characters.."),
                    bad_signature);
     expect_refused(access, sign_as("{\"alg\":\"none\"}", good, JWT_SECRET), no_signer);
     expect_refused(access, sign_as("{\"alg\":\"HS512\"}", good, JWT_SECRET), no_signer);
@@ -184,7 +188,8 @@ static void takes_asymmetric_keys_of_the_file(void **state)
     const char *const tokens[] = {strdup(sign_with_key(KEY_EC, "ES256", payload)),
                                   strdup(sign_with_key(KEY_RSA, "RS256", payload))};
     for (size_t i = 0; i < 2; i++) {
-        if (!rt_access_check(access, tokens[i], strlen(tokens[i]), NOW, &claims, reason, sizeof reason))
+        if (!rt_access_check(access, tokens[i], strlen(tokens[i]), NOW, &claims, reason,
+                             sizeof reason))
             fail_msg("key %zu: %s", i, reason);
         assert_string_equal(claims.sub, "u2");
         rt_claims_release(&claims);
@@ -205,11 +210,14 @@ static void white_space_in_a_token_does_no_harm(void **state)
 
     (void)state;
     (void)snprintf(spaced, sizeof spaced, " %.20s\r\n%s\t", token, token + 20);
-    assert_true(rt_access_check(access, spaced, strlen(spaced), NOW, &claims, reason, sizeof reason));
+    assert_true(
+        rt_access_check(access, spaced, strlen(spaced), NOW, &claims, reason, sizeof reason));
     rt_claims_release(&claims);
-    assert_true(rt_access_check(access, "sb_publishable_x\n", 17, NOW, &claims, reason, sizeof reason));
+    assert_true(
+        rt_access_check(access, "sb_publishable_x\n", 17, NOW, &claims, reason, sizeof reason));
     rt_claims_release(&claims);
-    assert_false(rt_access_check(access, "sb_publishable_x\0", 17, NOW, &claims, reason, sizeof reason));
+    assert_false(
+        rt_access_check(access, "sb_publishable_x\0", 17, NOW, &claims, reason, sizeof reason));
     rt_access_free(access);
 }
 
@@ -218,11 +226,13 @@ static void equal_people_have_equal_claims(void **state)
     struct rt_access *access = access_of(NULL, NULL);
     struct rt_claims first, second;
     char reason[200];
-    const char *token = sign("{\"sub\":\"u\",\"role\":\"authenticated\",\"exp\":2000,\"iat\":5}", JWT_SECRET);
+    const char *token =
+        sign("{\"sub\":\"u\",\"role\":\"authenticated\",\"exp\":2000,\"iat\":5}", JWT_SECRET);
 
     (void)state;
     assert_true(rt_access_check(access, token, strlen(token), NOW, &first, reason, sizeof reason));
-    token = sign("{\"iat\":6, \"exp\":3000, \"role\":\"authenticated\", \"sub\":\"u\"}", JWT_SECRET);
+    token =
+        sign("{\"iat\":6, \"exp\":3000, \"role\":\"authenticated\", \"sub\":\"u\"}", JWT_SECRET);
     assert_true(rt_access_check(access, token, strlen(token), NOW, &second, reason, sizeof reason));
     assert_string_equal(first.json, second.json);
     rt_claims_release(&first);

@@ -106,7 +106,8 @@ static void decodes_parameters(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         bool is_vsn = strcmp(rows[i].name, "vsn") == 0;
         char *to = is_vsn ? long_out : out;
-        int n = rt_query_get(slice(rows[i].query), rows[i].name, to, is_vsn ? sizeof long_out : sizeof out);
+        int n = rt_query_get(slice(rows[i].query), rows[i].name, to,
+                             is_vsn ? sizeof long_out : sizeof out);
         if ((n < 0) != (rows[i].want == NULL) ||
             (n >= 0 && (strcmp(to, rows[i].want) != 0 || (size_t)n != strlen(to))))
             fail_msg("row %zu: %d", i, n);
