@@ -15,6 +15,7 @@ const TEAMS = 5;
 const USERS = 100;
 const LAST_MS = 5000; // until the last delivery of a run has to be there
 const LIVE_MS = 120000;
+const WARM_S = 2; // for prepared statements and caches
 
 /** Two watched tables of the same shape: one that anybody may read, and one whose rows a user sees by
  * being in their team, looked up in another table as the product's own policies do. */
@@ -74,6 +75,17 @@ class Crowd {
     this.child.stdin.write('start\n');
   }
 
+  /** Waits for so many deliveries, but not for ever: figures() tells what there was. */
+  async has(count) {
+    const end = Date.now() + LAST_MS;
+    do {
+      await sleep(200);
+      this.lines.length = 0;
+      this.child.stdin.write('peek\n');
+      await until('a count', () => this.lines.length > 0);
+    } while (words(this.lines[0]).deliveries < count && Date.now() < end);
+  }
+
   async figures() {
     this.lines.length = 0;
     this.child.stdin.write('stop\n');
@@ -124,16 +136,19 @@ async function measureCase(context, { clients, rls, rate, seconds }) {
   const gateway = await startGateway(box, context);
   const crowd = await Crowd.start(box, context, gateway, { clients, rls, table });
   try {
-    if (rate > 0) await write(context, { table, rate, seconds: 2 }); // prepared statements, warm caches
-    else await sleep(2000);
+    const share = clients / (rls ? TEAMS : 1); // of the subscribers, for each change
+    crowd.begin();
+    if (rate > 0) await crowd.has((await write(context, { table, rate, seconds: WARM_S })).written * share);
+    else await sleep(WARM_S * 1000);
     const seen = watch({ gateway: gateway.pid, client: crowd.child.pid, postgres: db.server.pid });
     crowd.begin();
     let written = { written: 0, seconds, late_ms: 0 };
     if (rate > 0) written = await write(context, { table, rate, seconds });
     else await sleep(seconds * 1000);
     const shares = seen();
-    const expected = written.written * clients / (rls ? TEAMS : 1);
-    const figures = await complete(crowd, expected);
+    const expected = written.written * share;
+    await crowd.has(expected);
+    const figures = await crowd.figures();
     if (figures.deliveries !== expected || figures.closed > 0) {
       throw new Error(`${figures.deliveries} deliveries instead of ${expected}, ${figures.closed} clients closed`);
     }
@@ -142,19 +157,6 @@ async function measureCase(context, { clients, rls, rate, seconds }) {
   } finally {
     await crowd.end(box);
     await box.stop(gateway);
-  }
-}
-
-/** Asks until the last deliveries are in; "stop" ends the counting, so they are waited for first. */
-async function complete(crowd, expected) {
-  const end = Date.now() + LAST_MS;
-  for (;;) {
-    await sleep(200);
-    crowd.lines.length = 0;
-    crowd.child.stdin.write('peek\n');
-    await until('a count', () => crowd.lines.length > 0);
-    const { deliveries } = words(crowd.lines[0]);
-    if (deliveries >= expected || Date.now() > end) return crowd.figures();
   }
 }
 
