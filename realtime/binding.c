@@ -1,5 +1,5 @@
-/* realtime/binding.c - from what the app asked for to rows: checked by Postgres, then part of the plan,
- * then in force. The same steps again when the channel's claims change. */
+/* realtime/binding.c - from what the app asked for to rows: checked by Postgres, then part of the
+ * plan, then in force. The same steps again when the channel's claims change. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,8 @@
 
 enum { AGAIN_MS = 5000, HEAL_AFTER_MS = 60000, ERROR_MAX_BYTES = 800 };
 
-/* --- making ------------------------------------------------------------------------------------- */
+/* --- making -------------------------------------------------------------------------------------
+ */
 
 static char *copy_or_null(const char *text)
 {
@@ -26,8 +27,7 @@ static bool make(struct rt_binding *out, const struct rt_binding_request *reques
     memcpy(out->table, request->table, sizeof out->table);
     memcpy(out->session, request->session, sizeof out->session);
     out->filter = strdup(request->filter);
-    if (strcmp(request->select, "[]") != 0 &&
-        (out->select = strdup(request->select)) == NULL)
+    if (strcmp(request->select, "[]") != 0 && (out->select = strdup(request->select)) == NULL)
         return false;
     if ((out->position = copy_or_null(request->x_after)) == NULL && request->x_after != NULL)
         return false;
@@ -60,7 +60,8 @@ bool rt_bindings_make(struct rt_channel *channel, const struct rt_join *join)
     return true;
 }
 
-/* --- rows come by a want ------------------------------------------------------------------------ */
+/* --- rows come by a want ------------------------------------------------------------------------
+ */
 
 static bool attach(struct rt_binding *binding, struct rt_want *want)
 {
@@ -119,7 +120,8 @@ void rt_bindings_free(struct rt_hub *hub, struct rt_channel *channel)
     channel->binding_count = 0;
 }
 
-/* --- setting up --------------------------------------------------------------------------------- */
+/* --- setting up ---------------------------------------------------------------------------------
+ */
 
 static void set_error(struct rt_binding *binding, const char *error)
 {
@@ -131,9 +133,9 @@ static void set_error(struct rt_binding *binding, const char *error)
 
 static void plan(struct rt_hub *hub, struct rt_binding *binding)
 {
-    binding->next_want = rt_registry_acquire(hub->registry, binding->schema, binding->table,
-                                             binding->events, binding->session, binding->filter,
-                                             binding->channel->claims.json);
+    binding->next_want =
+        rt_registry_acquire(hub->registry, binding->schema, binding->table, binding->events,
+                            binding->session, binding->filter, binding->channel->claims.json);
     if (binding->next_want == NULL) {
         binding->state = RT_BINDING_AGAIN;
         binding->again_ms = df_clock_mono_ms() + AGAIN_MS;
@@ -197,10 +199,11 @@ bool rt_binding_is_settled(struct rt_hub *hub, struct rt_binding *binding, int64
     return binding->state == RT_BINDING_READY || binding->state == RT_BINDING_BAD;
 }
 
-/* --- failures ----------------------------------------------------------------------------------- */
+/* --- failures -----------------------------------------------------------------------------------
+ */
 
-/* It gets no rows any more, and is told so. A filter or policy may also have failed because Postgres
- * was busy, so after a while the channel is made to join anew, which tries it afresh. */
+/* It gets no rows any more, and is told so. A filter or policy may also have failed because
+ * Postgres was busy, so after a while the channel is made to join anew, which tries it afresh. */
 static void say_failed(struct rt_hub *hub, struct rt_binding *binding, const char *why)
 {
     struct rt_channel *channel = binding->channel;
@@ -258,7 +261,8 @@ void rt_bindings_heal(struct rt_hub *hub, int64_t now_ms)
     }
 }
 
-/* --- going live --------------------------------------------------------------------------------- */
+/* --- going live ---------------------------------------------------------------------------------
+ */
 
 void rt_binding_go_live(struct rt_hub *hub, struct rt_binding *binding)
 {

@@ -10,7 +10,8 @@
 
 enum { JSON_MAX_BYTES = 16 << 20 };
 
-/* --- payloads ----------------------------------------------------------------------------------- */
+/* --- payloads -----------------------------------------------------------------------------------
+ */
 
 /* The length of the UTF-8 character that begins here, 0 when there is none. */
 static size_t character_len(const uint8_t *at, size_t left)
@@ -74,7 +75,8 @@ bool rt_broadcast_clean(struct df_buf *out, const uint8_t *bytes, size_t len)
     return is_good;
 }
 
-/* --- to those who are here ---------------------------------------------------------------------- */
+/* --- to those who are here ----------------------------------------------------------------------
+ */
 
 /* NULL: this serializer cannot show it. */
 static struct rt_blob *encode(struct rt_hub *hub, const struct rt_broadcast *broadcast,
@@ -89,13 +91,13 @@ static struct rt_blob *encode(struct rt_hub *hub, const struct rt_broadcast *bro
                                    broadcast->payload, broadcast->payload_len);
     } else if (vsn == RT_VSN_2) {
         is_binary = true;
-        is_complete = rt_wire_broadcast_binary(frame, broadcast->topic, broadcast->event,
-                                               broadcast->is_json, broadcast->bytes,
-                                               broadcast->bytes_len);
+        is_complete =
+            rt_wire_broadcast_binary(frame, broadcast->topic, broadcast->event, broadcast->is_json,
+                                     broadcast->bytes, broadcast->bytes_len);
     } else if (broadcast->is_json) {
-        is_complete = rt_wire_broadcast_text(frame, vsn, broadcast->topic, broadcast->event,
-                                             (const char *)broadcast->bytes, broadcast->bytes_len,
-                                             NULL);
+        is_complete =
+            rt_wire_broadcast_text(frame, vsn, broadcast->topic, broadcast->event,
+                                   (const char *)broadcast->bytes, broadcast->bytes_len, NULL);
     }
     return is_complete ? rt_blob_new(frame->data, frame->len, is_binary) : NULL;
 }
@@ -130,7 +132,8 @@ void rt_broadcast_send(struct rt_hub *hub, const struct rt_broadcast *broadcast)
     rt_remote_broadcast(hub, broadcast);
 }
 
-/* --- from a client ------------------------------------------------------------------------------ */
+/* --- from a client ------------------------------------------------------------------------------
+ */
 
 static void acknowledge(struct rt_channel *channel, const struct rt_frame *frame, bool is_ok)
 {
@@ -142,9 +145,8 @@ static void acknowledge(struct rt_channel *channel, const struct rt_frame *frame
 void rt_broadcast_handle(struct rt_channel *channel, const struct rt_frame *frame)
 {
     struct rt_hub *hub = channel->client->hub;
-    struct rt_broadcast broadcast = {.topic = channel->topic->name,
-                                     .is_private = channel->topic->is_private,
-                                     .sender = channel};
+    struct rt_broadcast broadcast = {
+        .topic = channel->topic->name, .is_private = channel->topic->is_private, .sender = channel};
     size_t most = (size_t)hub->config->broadcast_max_bytes;
     char *text = NULL;
 

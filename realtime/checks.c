@@ -1,5 +1,5 @@
-/* realtime/checks.c - may this role subscribe so? After a restart thousands of clients ask the same at
- * once; Postgres is asked once for all of them, and a yes holds for a while. */
+/* realtime/checks.c - may this role subscribe so? After a restart thousands of clients ask the same
+ * at once; Postgres is asked once for all of them, and a yes holds for a while. */
 #include <stdlib.h>
 #include <string.h>
 

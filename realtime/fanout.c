@@ -10,7 +10,8 @@
 #include "shared/clock.h"
 #include "shared/json.h"
 
-/* --- frames ------------------------------------------------------------------------------------- */
+/* --- frames -------------------------------------------------------------------------------------
+ */
 
 static void put_member(struct df_buf *out, const char *name, const char *text)
 {
@@ -89,28 +90,28 @@ static struct rt_blob *encode(struct rt_hub *hub, const struct rt_channel *chann
     return rt_blob_new(frame->data, frame->len, false);
 }
 
-static bool is_slot_of(const struct rt_slot *slot, enum rt_vsn vsn, const char *ids,
-                       const char *select)
+static bool is_like(const struct rt_encoded *one, enum rt_vsn vsn, const char *ids,
+                    const char *select)
 {
-    if (slot->blob == NULL || slot->vsn != vsn || strcmp(slot->ids, ids) != 0)
+    if (one->blob == NULL || one->vsn != vsn || strcmp(one->ids, ids) != 0)
         return false;
-    return slot->select == select ||
-           (slot->select != NULL && select != NULL && strcmp(slot->select, select) == 0);
+    return one->select == select ||
+           (one->select != NULL && select != NULL && strcmp(one->select, select) == 0);
 }
 
-static void use_slot(struct rt_hub *hub, struct rt_topic *topic, struct rt_blob *blob,
+static void remember(struct rt_hub *hub, struct rt_topic *topic, struct rt_blob *blob,
                      enum rt_vsn vsn, const char *ids, const char *select)
 {
     size_t len = strlen(ids);
 
-    if (topic->slot == NULL)
-        topic->slot = calloc(RT_SLOTS, sizeof *topic->slot);
-    if (topic->slot == NULL || len >= sizeof topic->slot->ids)
+    if (topic->encoded == NULL)
+        topic->encoded = calloc(RT_ENCODED, sizeof *topic->encoded);
+    if (topic->encoded == NULL || len >= sizeof topic->encoded->ids)
         return; /* then it is encoded again */
-    struct rt_slot *slot = &topic->slot[topic->slot_next++ % RT_SLOTS];
-    rt_blob_drop(slot->blob);
-    *slot = (struct rt_slot){.blob = rt_blob_keep(blob), .vsn = vsn, .select = select};
-    memcpy(slot->ids, ids, len + 1);
+    struct rt_encoded *one = &topic->encoded[topic->encoded_next++ % RT_ENCODED];
+    rt_blob_drop(one->blob);
+    *one = (struct rt_encoded){.blob = rt_blob_keep(blob), .vsn = vsn, .select = select};
+    memcpy(one->ids, ids, len + 1);
     if (!topic->is_used) {
         topic->is_used = true;
         topic->next_used = hub->used_topics;
@@ -123,12 +124,12 @@ struct rt_blob *rt_fanout_frame(struct rt_hub *hub, struct rt_channel *channel, 
 {
     struct rt_topic *topic = channel->topic;
 
-    for (size_t i = 0; topic->is_used && i < RT_SLOTS; i++)
-        if (is_slot_of(&topic->slot[i], channel->client->vsn, ids, select))
-            return rt_blob_keep(topic->slot[i].blob);
+    for (size_t i = 0; topic->is_used && i < RT_ENCODED; i++)
+        if (is_like(&topic->encoded[i], channel->client->vsn, ids, select))
+            return rt_blob_keep(topic->encoded[i].blob);
     struct rt_blob *blob = encode(hub, channel, ids, select, row);
     if (blob != NULL && topic->channel_count > 1)
-        use_slot(hub, topic, blob, channel->client->vsn, ids, select);
+        remember(hub, topic, blob, channel->client->vsn, ids, select);
     return blob;
 }
 
@@ -138,15 +139,16 @@ void rt_fanout_end(struct rt_hub *hub)
         struct rt_topic *topic = hub->used_topics;
         hub->used_topics = topic->next_used;
         topic->is_used = false;
-        for (size_t i = 0; i < RT_SLOTS; i++) {
-            rt_blob_drop(topic->slot[i].blob);
-            topic->slot[i].blob = NULL;
+        for (size_t i = 0; i < RT_ENCODED; i++) {
+            rt_blob_drop(topic->encoded[i].blob);
+            topic->encoded[i].blob = NULL;
         }
     }
     hub->selected_for = NULL;
 }
 
-/* --- who gets it -------------------------------------------------------------------------------- */
+/* --- who gets it --------------------------------------------------------------------------------
+ */
 
 /* Room for all channels and claim sets there are. */
 static bool reserve(struct rt_hub *hub)
@@ -199,7 +201,8 @@ static void find_channels(struct rt_hub *hub, const struct rt_row *row, unsigned
         struct rt_wants wants = rt_registry_of_filter(hub->registry, row->filter_ids[i]);
         for (size_t k = 0; k < wants.count; k++) {
             const struct rt_want *want = wants.at[k];
-            if ((want->events & event) == 0 || hub->claims_stamp[want->claims_id] != hub->last_stamp)
+            if ((want->events & event) == 0 ||
+                hub->claims_stamp[want->claims_id] != hub->last_stamp)
                 continue;
             for (size_t b = 0; b < want->binding_count; b++)
                 find_channel(hub, want->binding[b]);
@@ -207,7 +210,8 @@ static void find_channels(struct rt_hub *hub, const struct rt_row *row, unsigned
     }
 }
 
-/* --- giving it to them -------------------------------------------------------------------------- */
+/* --- giving it to them --------------------------------------------------------------------------
+ */
 
 static bool is_same_choice(const struct rt_binding *a, const struct rt_binding *b)
 {

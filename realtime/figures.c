@@ -36,8 +36,7 @@ static void put_hub(struct df_buf *out, const struct rt_hub *hub)
          stats.slow_channels},
         {"expired_channels_total", "counter", "Channels ended because their token expired",
          stats.expired},
-        {"catch_ups_total", "counter", "Subscriptions that asked for missed rows",
-         stats.catch_ups},
+        {"catch_ups_total", "counter", "Subscriptions that asked for missed rows", stats.catch_ups},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         put(out, rows[i].name, rows[i].type, rows[i].help, (double)rows[i].value);

@@ -19,7 +19,8 @@ enum {
     KEPT_BYTES = 4 << 20, /* of scratch memory */
 };
 
-/* --- helpers ------------------------------------------------------------------------------------ */
+/* --- helpers ------------------------------------------------------------------------------------
+ */
 
 bool rt_rate_take(struct rt_rate *rate, double per_second, double burst, int64_t now_ms)
 {
@@ -73,7 +74,8 @@ void rt_hub_sweep(struct rt_hub *hub)
     }
 }
 
-/* --- the plan ----------------------------------------------------------------------------------- */
+/* --- the plan -----------------------------------------------------------------------------------
+ */
 
 /* One plan is on its way at a time: what changes meanwhile goes into the next, all together. */
 static void publish(struct rt_hub *hub)
@@ -91,7 +93,8 @@ static void publish(struct rt_hub *hub)
     rt_changes_publish(hub->changes, plan);
 }
 
-/* --- what the database says --------------------------------------------------------------------- */
+/* --- what the database says ---------------------------------------------------------------------
+ */
 
 static void go_on(struct rt_hub *hub, int64_t now_ms)
 {
@@ -172,8 +175,8 @@ static bool give_out(struct rt_hub *hub, size_t *channels_left)
     return true;
 }
 
-/* In turns: a statement that inserts ten thousand rows must not fill the queue of every client before
- * the sockets were written to once, nor hold a heartbeat up. */
+/* In turns: a statement that inserts ten thousand rows must not fill the queue of every client
+ * before the sockets were written to once, nor hold a heartbeat up. */
 static void drain(struct rt_hub *hub)
 {
     int64_t end_ms = df_clock_mono_ms() + TURN_MS;
@@ -192,7 +195,8 @@ static void drain(struct rt_hub *hub)
     }
 }
 
-/* --- what the sockets say ----------------------------------------------------------------------- */
+/* --- what the sockets say -----------------------------------------------------------------------
+ */
 
 static void *on_open(void *arg, struct rt_connection *connection, enum rt_vsn vsn,
                      const struct rt_claims *claims)
@@ -363,7 +367,8 @@ static bool is_ready(void *arg)
     return hub->is_up;
 }
 
-/* --- figures ------------------------------------------------------------------------------------ */
+/* --- figures ------------------------------------------------------------------------------------
+ */
 
 void rt_hub_stats_get(const struct rt_hub *hub, struct rt_hub_stats *out)
 {
@@ -379,7 +384,8 @@ static char *on_metrics(void *arg)
     return rt_hub_metrics(arg);
 }
 
-/* --- life --------------------------------------------------------------------------------------- */
+/* --- life ---------------------------------------------------------------------------------------
+ */
 
 void rt_hub_handlers(struct rt_hub *hub, struct rt_server_handlers *out)
 {

@@ -41,13 +41,13 @@ struct rt_client {
 /* --- topics ------------------------------------------------------------------------------------- */
 
 /* A frame of the row on its way, for the next channel that gets the same. */
-struct rt_slot {
+struct rt_encoded {
     struct rt_blob *blob;
     enum rt_vsn vsn;
     const char *select; /* borrowed */
     char ids[56];
 };
-enum { RT_SLOTS = 4 };
+enum { RT_ENCODED = 4 };
 
 struct rt_topic { /* exists while it has channels or people */
     char *name;      /* realtime:room */
@@ -55,9 +55,9 @@ struct rt_topic { /* exists while it has channels or people */
     struct rt_channel **channel;
     size_t channel_count, channel_cap;
     struct rt_presence *presence; /* NULL: nobody was ever there */
-    struct rt_slot *slot;
-    size_t slot_next;
-    struct rt_topic *next_used; /* of those with slots in use */
+    struct rt_encoded *encoded;
+    size_t encoded_next;
+    struct rt_topic *next_used; /* of those that remember frames */
     bool is_used;
 };
 

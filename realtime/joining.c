@@ -1,6 +1,6 @@
-/* realtime/joining.c - phx_join, from the frame to the ok reply. The reply waits until rows can flow,
- * which takes two short questions to the database; without an answer to them it waits a second, or as
- * long as the app said. */
+/* realtime/joining.c - phx_join, from the frame to the ok reply. The reply waits until rows can
+ * flow, which takes two short questions to the database; without an answer to them it waits a
+ * second, or as long as the app said. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,7 +40,8 @@ static void refuse(struct rt_channel *channel, const char *reason)
     rt_channel_doom(channel);
 }
 
-/* --- the reply ---------------------------------------------------------------------------------- */
+/* --- the reply ----------------------------------------------------------------------------------
+ */
 
 /* {"postgres_changes":[..]}: each item as it came, with its id. */
 static char *make_response(const struct rt_channel *channel, const struct rt_join *join)
@@ -49,9 +50,10 @@ static char *make_response(const struct rt_channel *channel, const struct rt_joi
     char *text = NULL;
 
     for (size_t i = 0; list != NULL && i < join->binding_count; i++) {
-        json_t *item = json_copy((json_t *)join->binding[i].given); /* shallow: the given one stays */
-        if (item == NULL || json_object_set_new(item, "id",
-                                                json_integer(channel->binding[i].id)) != 0 ||
+        json_t *item =
+            json_copy((json_t *)join->binding[i].given); /* shallow: the given one stays */
+        if (item == NULL ||
+            json_object_set_new(item, "id", json_integer(channel->binding[i].id)) != 0 ||
             json_array_append_new(list, item) != 0) {
             json_decref(list);
             return NULL;
@@ -155,7 +157,8 @@ void rt_channel_go_on(struct rt_channel *channel, int64_t now_ms)
     say_settled(channel);
 }
 
-/* --- private channels --------------------------------------------------------------------------- */
+/* --- private channels ---------------------------------------------------------------------------
+ */
 
 void rt_channel_ask_policies(struct rt_channel *channel)
 {
@@ -188,8 +191,9 @@ static bool judge(struct rt_channel *channel, const char *error)
         return false;
     }
     if (error != NULL) {
-        (void)snprintf(reason, sizeof reason, "%s%s",
-                       strncmp(error, "UnableTo", 8) == 0 ? "" : "Unknown Error on Channel: ", error);
+        (void)snprintf(
+            reason, sizeof reason, "%s%s",
+            strncmp(error, "UnableTo", 8) == 0 ? "" : "Unknown Error on Channel: ", error);
         refuse(channel, reason);
         return false;
     }
@@ -201,7 +205,8 @@ static bool judge(struct rt_channel *channel, const char *error)
     } else {
         (void)snprintf(reason, sizeof reason,
                        "Unauthorized: You do not have permissions to read from this Channel "
-                       "topic: %s", name);
+                       "topic: %s",
+                       name);
         refuse(channel, reason);
     }
     return false;
@@ -229,7 +234,8 @@ void rt_channel_on_policy(struct rt_channel *channel, enum rt_extension extensio
     rt_channel_go_on(channel, df_clock_mono_ms());
 }
 
-/* --- phx_join ----------------------------------------------------------------------------------- */
+/* --- phx_join -----------------------------------------------------------------------------------
+ */
 
 /* What can be said without looking into the payload; NULL: nothing. */
 static const char *find_fault(struct rt_client *client, const struct rt_frame *frame)
@@ -267,7 +273,8 @@ static bool take_claims(struct rt_channel *channel, const struct rt_join *join, 
     if (join->access_token == NULL) {
         /* A connection outlives its apikey only with tokens of its own. */
         if (channel->client->claims->expires_at_s <= now_s) {
-            (void)snprintf(reason, reason_size, "InvalidJWTToken: Token has expired %lld seconds ago",
+            (void)snprintf(reason, reason_size,
+                           "InvalidJWTToken: Token has expired %lld seconds ago",
                            (long long)(now_s - channel->client->claims->expires_at_s));
             return false;
         }
@@ -284,8 +291,7 @@ static bool take_claims(struct rt_channel *channel, const struct rt_join *join, 
 /* Members that the parser has no word for. */
 static bool wants_presence(const json_t *payload, const struct rt_join *join)
 {
-    const json_t *presence =
-        json_object_get(json_object_get(payload, "config"), "presence");
+    const json_t *presence = json_object_get(json_object_get(payload, "config"), "presence");
 
     /* Clients before 2.15 do not say, and wait for it. */
     return join->presence_enabled ||

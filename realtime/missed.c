@@ -1,7 +1,7 @@
-/* realtime/missed.c - a client that was away gets what it missed (x_after): first the missed rows, as
- * the control thread finds them, then the live ones that came meanwhile. Its queue fills only as fast as
- * it reads; when too much waits here, the search is ended and begun again later from the last row that
- * waits, so that nothing is lost and nothing grows. */
+/* realtime/missed.c - a client that was away gets what it missed (x_after): first the missed rows,
+ * as the control thread finds them, then the live ones that came meanwhile. Its queue fills only as
+ * fast as it reads; when too much waits here, the search is ended and begun again later from the
+ * last row that waits, so that nothing is lost and nothing grows. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,9 +9,14 @@
 #include "realtime/hub_private.h"
 #include "shared/clock.h"
 
+struct item {
+    struct rt_blob *blob;
+    size_t bytes;
+};
+
 struct queue {
-    struct rt_blob **blob;
-    size_t first, count, cap; /* count: up to the end */
+    struct item *item;
+    size_t first, end, cap;
     size_t bytes;
 };
 
@@ -30,37 +35,52 @@ struct rt_missed {
     struct queue rows, live;
 };
 
-/* --- queues ------------------------------------------------------------------------------------- */
+/* --- queues -------------------------------------------------------------------------------------
+ */
 
 static bool queue_put(struct queue *queue, struct rt_blob *blob, size_t bytes)
 {
-    if (queue->count == queue->cap) {
+    if (queue->end == queue->cap && queue->first >= queue->cap / 2 && queue->first > 0) {
+        memmove(queue->item, queue->item + queue->first,
+                (queue->end - queue->first) * sizeof *queue->item);
+        queue->end -= queue->first;
+        queue->first = 0;
+    }
+    if (queue->end == queue->cap) {
         size_t cap = queue->cap == 0 ? 64 : 2 * queue->cap;
-        struct rt_blob **grown = reallocarray(queue->blob, cap, sizeof *grown);
+        struct item *grown = reallocarray(queue->item, cap, sizeof *grown);
         if (grown == NULL)
             return false;
-        queue->blob = grown;
+        queue->item = grown;
         queue->cap = cap;
     }
-    queue->blob[queue->count++] = blob;
+    queue->item[queue->end++] = (struct item){blob, bytes};
     queue->bytes += bytes;
     return true;
 }
 
-static bool queue_is_empty(const struct queue *queue)
+/* The caller owns it; NULL: empty. */
+static struct rt_blob *queue_take(struct queue *queue)
 {
-    return queue->first == queue->count;
+    if (queue->first == queue->end)
+        return NULL;
+    struct item item = queue->item[queue->first++];
+    queue->bytes -= item.bytes;
+    return item.blob;
 }
 
 static void queue_clear(struct queue *queue)
 {
-    for (; queue->first < queue->count; queue->first++)
-        rt_blob_drop(queue->blob[queue->first]);
-    free(queue->blob);
+    struct rt_blob *blob = NULL;
+
+    while ((blob = queue_take(queue)) != NULL)
+        rt_blob_drop(blob);
+    free(queue->item);
     *queue = (struct queue){0};
 }
 
-/* --- life --------------------------------------------------------------------------------------- */
+/* --- life ---------------------------------------------------------------------------------------
+ */
 
 static void cancel(struct rt_hub *hub, struct rt_missed *missed)
 {
@@ -136,9 +156,11 @@ void rt_missed_on_plan(struct rt_hub *hub)
     }
 }
 
-/* --- where the client is ------------------------------------------------------------------------ */
+/* --- where the client is ------------------------------------------------------------------------
+ */
 
-/* A new row is known by its id, a change by its time: an id would lead back to when its row was new. */
+/* A new row is known by its id, a change by its time: an id would lead back to when its row was
+ * new. */
 void rt_missed_note(struct rt_binding *binding, const struct rt_changes_event *event,
                     const struct rt_row *row)
 {
@@ -146,7 +168,8 @@ void rt_missed_note(struct rt_binding *binding, const struct rt_changes_event *e
     size_t len = strlen(text);
     bool is_text = row->id != NULL && row->id[0] == '"';
 
-    if (event->op[0] == 'I' && row->id != NULL && row->id[0] != '{' && strchr(row->id, '\\') == NULL) {
+    if (event->op[0] == 'I' && row->id != NULL && row->id[0] != '{' &&
+        strchr(row->id, '\\') == NULL) {
         text = row->id + (is_text ? 1 : 0);
         len = strlen(row->id) - (is_text ? 2 : 0);
     }
@@ -157,7 +180,8 @@ void rt_missed_note(struct rt_binding *binding, const struct rt_changes_event *e
     binding->position = position;
 }
 
-/* --- rows --------------------------------------------------------------------------------------- */
+/* --- rows ---------------------------------------------------------------------------------------
+ */
 
 static void pause_search(struct rt_hub *hub, struct rt_missed *missed)
 {
@@ -206,12 +230,13 @@ void rt_missed_hold(struct rt_hub *hub, struct rt_binding *binding,
 static bool feed_queue(struct rt_hub *hub, struct rt_channel *channel, struct queue *queue)
 {
     size_t most = (size_t)hub->config->queue_max_bytes / 2;
+    struct rt_blob *blob = NULL;
 
-    while (!queue_is_empty(queue)) {
+    while (queue->bytes > 0) {
         if (channel->is_doomed || channel->client->is_ending ||
             rt_connection_queued_bytes(channel->client->connection) > most)
             return false;
-        struct rt_blob *blob = queue->blob[queue->first++];
+        blob = queue_take(queue);
         if (rt_say_message(channel, blob))
             hub->stats.deliveries++;
         rt_blob_drop(blob);

@@ -110,7 +110,8 @@ void rt_people_on_left(struct rt_hub *hub, struct rt_channel *channel)
     forget(hub, channel);
 }
 
-/* --- from a client ------------------------------------------------------------------------------ */
+/* --- from a client ------------------------------------------------------------------------------
+ */
 
 static bool has_key(struct rt_channel *channel)
 {
@@ -140,12 +141,12 @@ static void track(struct rt_channel *channel, const struct rt_frame *frame)
         return;
     }
     rt_people_source(channel, source);
-    (void)snprintf(channel->tracked_ref, sizeof channel->tracked_ref, "%s%llx",
-                   hub->gateway + 24, (unsigned long long)++hub->last_person);
+    (void)snprintf(channel->tracked_ref, sizeof channel->tracked_ref, "%s%llx", hub->gateway + 24,
+                   (unsigned long long)++hub->last_person);
     if (text == NULL || !has_key(channel) ||
-        !rt_people_put(hub, channel->topic,
-                       &(struct rt_person){source, channel->presence_key, channel->tracked_ref,
-                                           text})) {
+        !rt_people_put(
+            hub, channel->topic,
+            &(struct rt_person){source, channel->presence_key, channel->tracked_ref, text})) {
         free(text);
         rt_say_reply_to(channel, frame, false, "{\"reason\":\"Unknown Error on Channel\"}");
         return;

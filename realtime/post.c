@@ -70,7 +70,8 @@ static void take(struct rt_hub *hub, const struct rt_claims *claims, struct post
     rt_changes_policy(hub->changes, token, claims->json, rt_sub_topic(post->topic), "broadcast");
 }
 
-/* --- the body ----------------------------------------------------------------------------------- */
+/* --- the body -----------------------------------------------------------------------------------
+ */
 
 static struct post *post_new(const char *topic, const char *event, bool is_private)
 {
@@ -188,6 +189,7 @@ void rt_post_handle(struct rt_hub *hub, uint64_t request, const struct rt_claims
                                              is_json, body, body_len);
 
     rt_server_reply_http(hub->server, request, is_taken ? 202 : 422,
-                         is_taken ? "" : "{\"message\":\"Unprocessable Entity: expected messages "
-                                         "with topic, event and payload within the size limit\"}");
+                         is_taken ? ""
+                                  : "{\"message\":\"Unprocessable Entity: expected messages "
+                                    "with topic, event and payload within the size limit\"}");
 }

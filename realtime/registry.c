@@ -1,10 +1,11 @@
-/* realtime/registry.c - filters, claim sets and wants by key; ids from the lowest free one. */
+/* realtime/registry.c - filters, claim sets and wants by key. */
 #include "realtime/registry.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "realtime/map.h"
+#include "realtime/slots.h"
 #include "shared/buf.h"
 
 enum { KEY_MAX_BYTES = 1 << 20 };
@@ -24,16 +25,8 @@ struct claims {
     size_t uses; /* wants */
 };
 
-/* Items by id. gone[id]: the version without it; it is free when that is acknowledged. */
-struct table {
-    void **item;
-    uint64_t *gone;
-    size_t count, cap, used;
-    size_t lowest; /* nothing below is free */
-};
-
 struct rt_registry {
-    struct table filters, claims;
+    struct rt_slots filters, claims;
     struct rt_map filter_by_key, claims_by_json, want_by_key;
     uint64_t published, acknowledged;
     bool is_changed;
@@ -43,55 +36,8 @@ struct want_key {
     uint32_t filter_id, claims_id, events;
 };
 
-/* --- ids -------------------------------------------------------------------------------------- */
-
-static bool add(struct rt_registry *registry, struct table *table, void *item, uint32_t *id)
-{
-    size_t i = table->lowest;
-
-    while (i < table->count &&
-           (table->item[i] != NULL || table->gone[i] > registry->acknowledged))
-        i++;
-    if (i == table->cap) {
-        size_t cap = table->cap == 0 ? 64 : 2 * table->cap;
-        void **grown = reallocarray(table->item, cap, sizeof *grown);
-        if (grown == NULL)
-            return false;
-        table->item = grown;
-        uint64_t *gone = reallocarray(table->gone, cap, sizeof *gone);
-        if (gone == NULL)
-            return false;
-        table->gone = gone;
-        table->cap = cap;
-    }
-    if (i == table->count)
-        table->count++;
-    table->item[i] = item;
-    table->gone[i] = 0;
-    table->used++;
-    table->lowest = i + 1;
-    *id = (uint32_t)i;
-    return true;
-}
-
-static void retire(struct table *table, uint32_t id, uint64_t version)
-{
-    table->item[id] = NULL;
-    table->gone[id] = version;
-    table->used--;
-}
-
-/* Ids may have become free. */
-static void look_again(struct rt_registry *registry, struct table *table)
-{
-    table->lowest = 0;
-    while (table->lowest < table->count &&
-           (table->item[table->lowest] != NULL ||
-            table->gone[table->lowest] > registry->acknowledged))
-        table->lowest++;
-}
-
-/* --- filters and claim sets -------------------------------------------------------------------- */
+/* --- filters and claim sets --------------------------------------------------------------------
+ */
 
 static void free_filter(struct filter *filter)
 {
@@ -174,11 +120,12 @@ static bool find_filter(struct rt_registry *registry, const char *schema, const 
                     as_id(rt_map_get(&registry->filter_by_key, key.data, key.len), id);
     if (!is_found && !key.failed) {
         filter = filter_new(schema, table, session, json, &key);
-        is_found = filter != NULL && add(registry, &registry->filters, filter, id);
+        is_found =
+            filter != NULL && rt_slots_add(&registry->filters, filter, registry->acknowledged, id);
         if (!is_found) {
             free_filter(filter);
         } else if (!rt_map_put(&registry->filter_by_key, key.data, key.len, as_value(*id))) {
-            retire(&registry->filters, *id, 0);
+            rt_slots_retire(&registry->filters, *id, 0);
             free_filter(filter);
             is_found = false;
         }
@@ -196,13 +143,14 @@ static bool find_claims(struct rt_registry *registry, const char *json, uint32_t
     struct claims *claims = calloc(1, sizeof *claims);
     if (claims != NULL)
         claims->json = strdup(json);
-    if (claims == NULL || claims->json == NULL || !add(registry, &registry->claims, claims, id)) {
+    if (claims == NULL || claims->json == NULL ||
+        !rt_slots_add(&registry->claims, claims, registry->acknowledged, id)) {
         free_claims(claims);
         return false;
     }
     if (rt_map_put(&registry->claims_by_json, json, len, as_value(*id)))
         return true;
-    retire(&registry->claims, *id, 0);
+    rt_slots_retire(&registry->claims, *id, 0);
     free_claims(claims);
     return false;
 }
@@ -216,7 +164,7 @@ static void drop_unused_filter(struct rt_registry *registry, uint32_t id, uint64
         return;
     if (!filter->is_failed)
         (void)rt_map_take(&registry->filter_by_key, filter->key, filter->key_len);
-    retire(&registry->filters, id, version);
+    rt_slots_retire(&registry->filters, id, version);
     free_filter(filter);
 }
 
@@ -228,7 +176,7 @@ static void drop_unused_claims(struct rt_registry *registry, uint32_t id, uint64
         return;
     if (!claims->is_failed)
         (void)rt_map_take(&registry->claims_by_json, claims->json, strlen(claims->json));
-    retire(&registry->claims, id, version);
+    rt_slots_retire(&registry->claims, id, version);
     free_claims(claims);
 }
 
@@ -368,9 +316,8 @@ static void put_interests(const struct rt_registry *registry, struct rt_plan *pl
         for (size_t i = 0; filter != NULL && i < filter->want_count; i++) {
             struct rt_want *want = filter->want[i];
             struct rt_interest *interest = &plan->interest[plan->interest_count++];
-            *interest = (struct rt_interest){.events = want->events,
-                                             .filter_id = want->filter_id,
-                                             .claims_id = want->claims_id};
+            *interest = (struct rt_interest){
+                .events = want->events, .filter_id = want->filter_id, .claims_id = want->claims_id};
             memcpy(interest->schema, filter->schema, sizeof interest->schema);
             memcpy(interest->table, filter->table, sizeof interest->table);
             memcpy(interest->session, filter->session, sizeof interest->session);
@@ -402,8 +349,8 @@ void rt_registry_acknowledge(struct rt_registry *registry, uint64_t version)
     if (version <= registry->acknowledged)
         return;
     registry->acknowledged = version;
-    look_again(registry, &registry->filters);
-    look_again(registry, &registry->claims);
+    rt_slots_look_again(&registry->filters);
+    rt_slots_look_again(&registry->claims);
 }
 
 uint64_t rt_registry_published(const struct rt_registry *registry)
@@ -421,7 +368,8 @@ bool rt_registry_is_live(const struct rt_registry *registry, const struct rt_wan
     return want->version != 0 && want->version <= registry->acknowledged;
 }
 
-/* --- rows and failures ------------------------------------------------------------------------- */
+/* --- rows and failures -------------------------------------------------------------------------
+ */
 
 struct rt_wants rt_registry_of_filter(const struct rt_registry *registry, uint32_t filter_id)
 {
@@ -509,10 +457,8 @@ void rt_registry_free(struct rt_registry *registry)
     }
     for (size_t id = 0; id < registry->claims.count; id++)
         free_claims(registry->claims.item[id]);
-    free(registry->filters.item);
-    free(registry->filters.gone);
-    free(registry->claims.item);
-    free(registry->claims.gone);
+    rt_slots_release(&registry->filters);
+    rt_slots_release(&registry->claims);
     rt_map_release(&registry->filter_by_key);
     rt_map_release(&registry->claims_by_json);
     rt_map_release(&registry->want_by_key);

@@ -1,6 +1,6 @@
-/* realtime/remote.c - other gateways on the same database: what one client sends reaches the clients of
- * all. They talk in small JSON objects over a channel on which anybody with a login may NOTIFY, so these
- * are read strictly.
+/* realtime/remote.c - other gateways on the same database: what one client sends reaches the
+ * clients of all. They talk in small JSON objects over a channel on which anybody with a login may
+ * NOTIFY, so these are read strictly.
  *
  *   {"k":"hello","from":G,"n":N,"new":bool}   every ten seconds; new: please answer
  *   {"k":"cast","from":G,"topic","private","payload":{..}}          a text broadcast, or with
@@ -11,179 +11,30 @@
  *   {"k":"all","from":G,"n":N,"part":0..,"last":bool,"people":[{as of track}..]}
  *   {"sql":true,"id","topic","event","payload","private"}           of realtime.send()
  *
- * N counts a gateway's track and untrack messages: a gap, and everybody is asked for anew. Who is not
- * heard for half a minute is gone, and its people with it. */
+ * N counts a gateway's track and untrack messages: a gap, and everybody is asked for anew. Who is
+ * not heard for half a minute is gone, and its people with it. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "realtime/base64.h"
-#include "realtime/hub_private.h"
+#include "realtime/remote_private.h"
 #include "shared/clock.h"
 #include "shared/json.h"
-#include "shared/uuid.h"
 
-enum {
-    HELLO_MS = 10000,
-    GONE_MS = 30000,
-    ASK_AGAIN_MS = 2000,
-    GATEWAYS_MAX = 64,
-    TEXT_MAX_BYTES = 16 << 20,
-    PART_BYTES = 256 * 1024,
-};
-
-struct gateway {
-    char id[DF_UUID_TEXT_SIZE];
-    int64_t heard_ms, asked_ms;
-    json_int_t n;    /* of its last message about people */
-    json_int_t part; /* of "all" that comes next */
-};
+enum { GONE_MS = 30000 };
 
 /* Somebody who is in a channel of another gateway. */
 struct person {
     char *source, *topic;
     char ref[64];
     bool is_private, is_marked;
-    const struct gateway *gateway;
+    const struct rt_gateway *gateway;
 };
 
-struct rt_remote {
-    struct gateway *gateway[GATEWAYS_MAX];
-    size_t gateway_count;
-    struct rt_map people; /* by source */
-    json_int_t n;         /* of our own last message about people */
-    int64_t hello_ms;     /* when the next is due */
-};
-
-/* --- out ---------------------------------------------------------------------------------------- */
-
-/* Takes the message over. */
-static void send_json(struct rt_hub *hub, json_t *message)
-{
-    char *text = message == NULL ? NULL : json_dumps(message, JSON_COMPACT);
-
-    if (text != NULL)
-        rt_changes_send(hub->changes, text, strlen(text));
-    free(text);
-    json_decref(message);
-}
-
-static void say_hello(struct rt_hub *hub, bool is_new)
-{
-    hub->remote->hello_ms = df_clock_mono_ms() + HELLO_MS;
-    send_json(hub, json_pack("{s:s,s:s,s:I,s:b}", "k", "hello", "from", hub->gateway, "n",
-                             hub->remote->n, "new", is_new ? 1 : 0));
-}
-
-void rt_remote_broadcast(struct rt_hub *hub, const struct rt_broadcast *broadcast)
-{
-    struct df_buf out;
-
-    if (hub->remote->gateway_count == 0)
-        return; /* nobody is there to hear it, and a commit has its price */
-    df_buf_init(&out, TEXT_MAX_BYTES);
-    (void)df_buf_printf(&out, "{\"k\":\"cast\",\"from\":\"%s\",\"topic\":", hub->gateway);
-    (void)df_json_append_string(&out, broadcast->topic, strlen(broadcast->topic));
-    (void)df_buf_printf(&out, ",\"private\":%s", broadcast->is_private ? "true" : "false");
-    if (broadcast->payload != NULL) {
-        (void)df_buf_append_str(&out, ",\"payload\":");
-        (void)df_buf_append(&out, broadcast->payload, broadcast->payload_len);
-    } else {
-        (void)df_buf_append_str(&out, ",\"event\":");
-        (void)df_json_append_string(&out, broadcast->event, strlen(broadcast->event));
-        (void)df_buf_append_str(&out, broadcast->is_json ? ",\"json\":true,\"data\":"
-                                                         : ",\"json\":false,\"base64\":\"");
-        if (broadcast->is_json)
-            (void)df_buf_append(&out, broadcast->bytes, broadcast->bytes_len);
-        else
-            (void)rt_base64_append(&out, broadcast->bytes, broadcast->bytes_len);
-        if (!broadcast->is_json)
-            (void)df_buf_append_char(&out, '"');
-    }
-    (void)df_buf_append_char(&out, '}');
-    if (!out.failed)
-        rt_changes_send(hub->changes, out.data, out.len);
-    df_buf_release(&out);
-}
-
-static json_t *describe(const struct rt_channel *channel)
-{
-    char source[RT_SOURCE_BYTES];
-    json_t *payload = NULL;
-
-    rt_people_source(channel, source);
-    if (df_json_parse(&payload, channel->tracked, strlen(channel->tracked), TEXT_MAX_BYTES, NULL) !=
-        DF_OK)
-        return NULL;
-    return json_pack("{s:s,s:b,s:s,s:s,s:s,s:o}", "topic", channel->topic->name, "private",
-                     channel->topic->is_private ? 1 : 0, "source", source, "key",
-                     channel->presence_key, "ref", channel->tracked_ref, "payload", payload);
-}
-
-void rt_remote_tracked(struct rt_hub *hub, const struct rt_channel *channel)
-{
-    json_t *message = NULL;
-
-    hub->remote->n++;
-    if (hub->remote->gateway_count == 0)
-        return; /* whoever comes later asks */
-    message = describe(channel);
-    if (message == NULL)
-        return;
-    (void)json_object_set_new(message, "k", json_string("track"));
-    (void)json_object_set_new(message, "from", json_string(hub->gateway));
-    (void)json_object_set_new(message, "n", json_integer(hub->remote->n));
-    send_json(hub, message);
-}
-
-void rt_remote_untracked(struct rt_hub *hub, const struct rt_channel *channel)
-{
-    char source[RT_SOURCE_BYTES];
-
-    hub->remote->n++;
-    if (hub->remote->gateway_count == 0)
-        return;
-    rt_people_source(channel, source);
-    send_json(hub, json_pack("{s:s,s:s,s:I,s:s,s:b,s:s}", "k", "untrack", "from", hub->gateway, "n",
-                             hub->remote->n, "topic", channel->topic->name, "private",
-                             channel->topic->is_private ? 1 : 0, "source", source));
-}
-
-static void send_part(struct rt_hub *hub, int part, bool is_last, json_t *people)
-{
-    send_json(hub, json_pack("{s:s,s:s,s:I,s:i,s:b,s:o}", "k", "all", "from", hub->gateway, "n",
-                             hub->remote->n, "part", part, "last", is_last ? 1 : 0, "people",
-                             people));
-}
-
-/* Everybody of ours, in parts that are no burden. */
-static void say_all(struct rt_hub *hub)
-{
-    struct rt_map_cursor cursor = {0};
-    struct rt_topic *topic = NULL;
-    json_t *people = json_array();
-    size_t bytes = 0;
-    int part = 0;
-
-    while ((topic = rt_map_next(&hub->topics, &cursor)) != NULL) {
-        for (size_t i = 0; i < topic->channel_count; i++) {
-            const struct rt_channel *channel = topic->channel[i];
-            if (channel->tracked == NULL || channel->is_doomed)
-                continue;
-            (void)json_array_append_new(people, describe(channel));
-            bytes += strlen(channel->tracked) + strlen(topic->name) + 200;
-            if (bytes > PART_BYTES) {
-                send_part(hub, part++, false, people);
-                people = json_array();
-                bytes = 0;
-            }
-        }
-    }
-    send_part(hub, part, true, people);
-}
-
-/* --- gateways ----------------------------------------------------------------------------------- */
+/* --- gateways -----------------------------------------------------------------------------------
+ */
 
 static void free_person(struct person *person)
 {
@@ -206,7 +57,7 @@ static void drop_person(struct rt_hub *hub, struct person *person)
 }
 
 /* All of a gateway, or only those that its list did not name. */
-static void drop_people(struct rt_hub *hub, const struct gateway *gateway, bool only_unmarked)
+static void drop_people(struct rt_hub *hub, const struct rt_gateway *gateway, bool only_unmarked)
 {
     struct rt_map_cursor cursor = {0};
     struct person *person = NULL;
@@ -216,22 +67,12 @@ static void drop_people(struct rt_hub *hub, const struct gateway *gateway, bool 
             drop_person(hub, person);
 }
 
-static void ask(struct rt_hub *hub, struct gateway *gateway)
-{
-    int64_t now_ms = df_clock_mono_ms();
-
-    if (gateway->asked_ms != 0 && now_ms - gateway->asked_ms < ASK_AGAIN_MS)
-        return;
-    gateway->asked_ms = now_ms;
-    send_json(hub, json_pack("{s:s,s:s,s:s}", "k", "ask", "from", hub->gateway, "to", gateway->id));
-}
-
 /* NULL: that is no gateway's name, or there are too many. */
-static struct gateway *find_gateway(struct rt_hub *hub, const char *id)
+static struct rt_gateway *find_gateway(struct rt_hub *hub, const char *id)
 {
     struct rt_remote *remote = hub->remote;
     struct df_uuid uuid;
-    struct gateway *gateway = NULL;
+    struct rt_gateway *gateway = NULL;
 
     if (strlen(id) != DF_UUID_TEXT_SIZE - 1 || !df_uuid_parse(&uuid, id, strlen(id)))
         return NULL;
@@ -239,7 +80,7 @@ static struct gateway *find_gateway(struct rt_hub *hub, const char *id)
         if (strcmp(remote->gateway[i]->id, id) == 0)
             gateway = remote->gateway[i];
     if (gateway == NULL) {
-        if (remote->gateway_count == GATEWAYS_MAX ||
+        if (remote->gateway_count == RT_GATEWAYS_MAX ||
             (gateway = calloc(1, sizeof *gateway)) == NULL)
             return NULL;
         memcpy(gateway->id, id, DF_UUID_TEXT_SIZE);
@@ -250,10 +91,11 @@ static struct gateway *find_gateway(struct rt_hub *hub, const char *id)
     return gateway;
 }
 
-/* --- in: people --------------------------------------------------------------------------------- */
+/* --- in: people ---------------------------------------------------------------------------------
+ */
 
 /* One item, all of it checked. False: not ours to believe. */
-static bool read_person(const struct gateway *gateway, const char *topic, const char *source,
+static bool read_person(const struct rt_gateway *gateway, const char *topic, const char *source,
                         const char *key, const char *ref, const json_t *payload)
 {
     size_t len = strlen(gateway->id);
@@ -264,7 +106,7 @@ static bool read_person(const struct gateway *gateway, const char *topic, const 
            json_is_object(payload);
 }
 
-static void put_person(struct rt_hub *hub, const struct gateway *gateway, const char *topic_name,
+static void put_person(struct rt_hub *hub, const struct rt_gateway *gateway, const char *topic_name,
                        bool is_private, const char *source, const char *key, const char *ref,
                        const json_t *payload)
 {
@@ -277,8 +119,8 @@ static void put_person(struct rt_hub *hub, const struct gateway *gateway, const 
         person->is_marked = true; /* nothing new */
         return;
     }
-    if (person != NULL && (strcmp(person->topic, topic_name) != 0 ||
-                           person->is_private != is_private)) {
+    if (person != NULL &&
+        (strcmp(person->topic, topic_name) != 0 || person->is_private != is_private)) {
         drop_person(hub, person);
         person = NULL;
     }
@@ -307,15 +149,15 @@ static void put_person(struct rt_hub *hub, const struct gateway *gateway, const 
 }
 
 /* In order, or everybody is asked for. */
-static void count_message(struct rt_hub *hub, struct gateway *gateway, json_int_t n)
+static void count_message(struct rt_hub *hub, struct rt_gateway *gateway, json_int_t n)
 {
     if (n != gateway->n + 1)
-        ask(hub, gateway);
+        rt_remote_ask(hub, gateway);
     else
         gateway->n = n;
 }
 
-static void on_track(struct rt_hub *hub, struct gateway *gateway, json_t *message)
+static void on_track(struct rt_hub *hub, struct rt_gateway *gateway, json_t *message)
 {
     const char *kind = NULL, *from = NULL, *topic = NULL, *source = NULL, *key = NULL, *ref = NULL;
     json_t *payload = NULL;
@@ -331,7 +173,7 @@ static void on_track(struct rt_hub *hub, struct gateway *gateway, json_t *messag
     count_message(hub, gateway, n);
 }
 
-static void on_untrack(struct rt_hub *hub, struct gateway *gateway, json_t *message)
+static void on_untrack(struct rt_hub *hub, struct rt_gateway *gateway, json_t *message)
 {
     const char *kind = NULL, *from = NULL, *topic = NULL, *source = NULL;
     struct person *person = NULL;
@@ -348,7 +190,7 @@ static void on_untrack(struct rt_hub *hub, struct gateway *gateway, json_t *mess
     count_message(hub, gateway, n);
 }
 
-static void mark(struct rt_hub *hub, const struct gateway *gateway, bool is_marked)
+static void mark(struct rt_hub *hub, const struct rt_gateway *gateway, bool is_marked)
 {
     struct rt_map_cursor cursor = {0};
     struct person *person = NULL;
@@ -358,7 +200,7 @@ static void mark(struct rt_hub *hub, const struct gateway *gateway, bool is_mark
             person->is_marked = is_marked;
 }
 
-static void on_all(struct rt_hub *hub, struct gateway *gateway, json_t *message)
+static void on_all(struct rt_hub *hub, struct rt_gateway *gateway, json_t *message)
 {
     const char *kind = NULL, *from = NULL;
     json_t *people = NULL;
@@ -373,7 +215,8 @@ static void on_all(struct rt_hub *hub, struct gateway *gateway, json_t *message)
         gateway->part = 0;
     }
     if (part != gateway->part)
-        return; /* one was lost: a list with holes would send people away; the next hello asks again */
+        return; /* one was lost: a list with holes would send people away; the next hello asks again
+                 */
     gateway->part++;
     for (size_t i = 0; i < json_array_size(people); i++) {
         const char *topic = NULL, *source = NULL, *key = NULL, *ref = NULL;
@@ -391,7 +234,7 @@ static void on_all(struct rt_hub *hub, struct gateway *gateway, json_t *message)
     }
 }
 
-static void on_hello(struct rt_hub *hub, struct gateway *gateway, json_t *message)
+static void on_hello(struct rt_hub *hub, struct rt_gateway *gateway, json_t *message)
 {
     const char *kind = NULL, *from = NULL;
     json_int_t n = 0;
@@ -403,10 +246,10 @@ static void on_hello(struct rt_hub *hub, struct gateway *gateway, json_t *messag
     if (is_new)
         hub->remote->hello_ms = 0;
     if (n != gateway->n)
-        ask(hub, gateway);
+        rt_remote_ask(hub, gateway);
 }
 
-static void on_ask(struct rt_hub *hub, struct gateway *gateway, json_t *message)
+static void on_ask(struct rt_hub *hub, struct rt_gateway *gateway, json_t *message)
 {
     const char *kind = NULL, *from = NULL, *to = NULL;
 
@@ -414,10 +257,11 @@ static void on_ask(struct rt_hub *hub, struct gateway *gateway, json_t *message)
     if (json_unpack_ex(message, NULL, JSON_STRICT, "{s:s,s:s,s:s}", "k", &kind, "from", &from, "to",
                        &to) == 0 &&
         strcmp(to, hub->gateway) == 0)
-        say_all(hub);
+        rt_remote_say_all(hub);
 }
 
-/* --- in: broadcasts ----------------------------------------------------------------------------- */
+/* --- in: broadcasts -----------------------------------------------------------------------------
+ */
 
 static bool is_topic(const char *name)
 {
@@ -452,7 +296,7 @@ static void deliver_base64(struct rt_hub *hub, struct rt_broadcast *broadcast, c
     rt_broadcast_deliver(hub, broadcast);
 }
 
-static void on_cast(struct rt_hub *hub, struct gateway *gateway, json_t *message)
+static void on_cast(struct rt_hub *hub, struct rt_gateway *gateway, json_t *message)
 {
     struct rt_broadcast broadcast = {0};
     const char *kind = NULL, *from = NULL, *base64 = NULL;
@@ -487,8 +331,8 @@ static void on_sql(struct rt_hub *hub, json_t *message)
     char name[RT_TOPIC_MAX_BYTES + 1];
     int is_sql = 0, is_private = 0;
 
-    if (json_unpack_ex(message, NULL, JSON_STRICT, "{s:b,s:s,s:s,s:s,s:o,s:b}", "sql", &is_sql, "id",
-                       &id, "topic", &topic, "event", &event, "payload", &payload, "private",
+    if (json_unpack_ex(message, NULL, JSON_STRICT, "{s:b,s:s,s:s,s:s,s:o,s:b}", "sql", &is_sql,
+                       "id", &id, "topic", &topic, "event", &event, "payload", &payload, "private",
                        &is_private) != 0 ||
         strlen(topic) + sizeof "realtime:" > sizeof name)
         return;
@@ -506,14 +350,14 @@ void rt_remote_on_text(struct rt_hub *hub, const char *text)
 {
     static const struct {
         const char *kind;
-        void (*handle)(struct rt_hub *hub, struct gateway *gateway, json_t *message);
+        void (*handle)(struct rt_hub *hub, struct rt_gateway *gateway, json_t *message);
     } kinds[] = {
-        {"hello", on_hello}, {"cast", on_cast}, {"track", on_track},
-        {"untrack", on_untrack}, {"ask", on_ask}, {"all", on_all},
+        {"hello", on_hello},     {"cast", on_cast}, {"track", on_track},
+        {"untrack", on_untrack}, {"ask", on_ask},   {"all", on_all},
     };
     json_t *message = NULL;
 
-    if (df_json_parse(&message, text, strlen(text), TEXT_MAX_BYTES, NULL) != DF_OK)
+    if (df_json_parse(&message, text, strlen(text), RT_REMOTE_TEXT_MAX_BYTES, NULL) != DF_OK)
         return;
     const char *kind = json_string_value(json_object_get(message, "k"));
     const char *from = json_string_value(json_object_get(message, "from"));
@@ -523,7 +367,7 @@ void rt_remote_on_text(struct rt_hub *hub, const char *text)
         for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
             if (strcmp(kinds[i].kind, kind) != 0)
                 continue;
-            struct gateway *gateway = find_gateway(hub, from);
+            struct rt_gateway *gateway = find_gateway(hub, from);
             if (gateway != NULL)
                 kinds[i].handle(hub, gateway, message);
         }
@@ -531,14 +375,15 @@ void rt_remote_on_text(struct rt_hub *hub, const char *text)
     json_decref(message);
 }
 
-/* --- time --------------------------------------------------------------------------------------- */
+/* --- time ---------------------------------------------------------------------------------------
+ */
 
 void rt_remote_on_up(struct rt_hub *hub)
 {
     /* Nobody could be heard meanwhile. */
     for (size_t i = 0; i < hub->remote->gateway_count; i++)
         hub->remote->gateway[i]->heard_ms = df_clock_mono_ms();
-    say_hello(hub, true);
+    rt_remote_hello(hub, true);
 }
 
 void rt_remote_on_tick(struct rt_hub *hub, int64_t now_ms)
@@ -548,9 +393,9 @@ void rt_remote_on_tick(struct rt_hub *hub, int64_t now_ms)
     if (!hub->is_up)
         return;
     if (now_ms >= remote->hello_ms)
-        say_hello(hub, false);
+        rt_remote_hello(hub, false);
     for (size_t i = 0; i < remote->gateway_count;) {
-        struct gateway *gateway = remote->gateway[i];
+        struct rt_gateway *gateway = remote->gateway[i];
         if (now_ms - gateway->heard_ms < GONE_MS) {
             i++;
             continue;
@@ -561,7 +406,8 @@ void rt_remote_on_tick(struct rt_hub *hub, int64_t now_ms)
     }
 }
 
-/* --- life --------------------------------------------------------------------------------------- */
+/* --- life ---------------------------------------------------------------------------------------
+ */
 
 enum df_code rt_remote_new(struct rt_hub *hub, struct df_error *err)
 {

@@ -1,5 +1,5 @@
-/* realtime/say.c - what is sent to a client. Answers may exceed its queue a little; whoever does not
- * even take those is closed. Messages that do not fit end their channel, loudly. */
+/* realtime/say.c - what is sent to a client. Answers may exceed its queue a little; whoever does
+ * not even take those is closed. Messages that do not fit end their channel, loudly. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,7 +90,8 @@ bool rt_say_message(struct rt_channel *channel, struct rt_blob *blob)
     return false;
 }
 
-/* --- refusals ----------------------------------------------------------------------------------- */
+/* --- refusals -----------------------------------------------------------------------------------
+ */
 
 static void queue_refusal(struct rt_client *client, struct rt_blob *blob)
 {

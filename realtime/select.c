@@ -94,8 +94,8 @@ static bool is_selected(const char *select, struct span name)
     return false;
 }
 
-/* A key of several columns is an object of them; one column is known by its value, and should another
- * column have the same, it is shown as well. */
+/* A key of several columns is an object of them; one column is known by its value, and should
+ * another column have the same, it is shown as well. */
 static bool is_key(const char *key, struct span name, struct span value)
 {
     const char *at = skip_space(key);

@@ -1,7 +1,7 @@
 /* realtime/tokens.c - whose rights a channel has: newer tokens, and tokens that expire. Nothing is
  * delivered after a token's end, and the app is told so. Its client then has the time between two
- * heartbeats to send a new one; after that it gets phx_error, on which it joins anew with its newest
- * token (phx_close would end the channel for good). */
+ * heartbeats to send a new one; after that it gets phx_error, on which it joins anew with its
+ * newest token (phx_close would end the channel for good). */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +31,8 @@ uint64_t rt_token_print(const char *token)
     return print | 1;
 }
 
-/* --- access_token ------------------------------------------------------------------------------- */
+/* --- access_token -------------------------------------------------------------------------------
+ */
 
 static void refuse(struct rt_channel *channel, const char *reason)
 {
@@ -102,7 +103,8 @@ void rt_token_handle(struct rt_channel *channel, const struct rt_frame *frame)
     rt_channel_go_on(channel, df_clock_mono_ms());
 }
 
-/* --- the end of tokens -------------------------------------------------------------------------- */
+/* --- the end of tokens --------------------------------------------------------------------------
+ */
 
 static int64_t grace_end_ms(const struct rt_hub *hub, const struct rt_channel *channel)
 {

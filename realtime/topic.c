@@ -51,7 +51,7 @@ void rt_topic_free(struct rt_topic *topic)
     if (topic == NULL)
         return;
     rt_presence_free(topic->presence);
-    free(topic->slot);
+    free(topic->encoded);
     free(topic->channel);
     free(topic->name);
     free(topic);

@@ -154,12 +154,6 @@ bool rt_access_check(struct rt_access *access, const char *token, size_t token_l
     return claims->json != NULL;
 }
 
-const char *rt_access_http_text(const char *reason)
-{
-    const char *colon = strstr(reason, ": ");
-    return colon == NULL ? reason : colon + 2;
-}
-
 void rt_claims_release(struct rt_claims *claims)
 {
     free(claims->json);

@@ -11,9 +11,12 @@
 
 static void there_and_back(void **state)
 {
-    static const char *const rows[][2] = {{"", ""},           {"f", "Zg=="},
-                                          {"fo", "Zm8="},     {"foo", "Zm9v"},
-                                          {"foob", "Zm9vYg=="}, {"foobar", "Zm9vYmFy"},
+    static const char *const rows[][2] = {{"", ""},
+                                          {"f", "Zg=="},
+                                          {"fo", "Zm8="},
+                                          {"foo", "Zm9v"},
+                                          {"foob", "Zm9vYg=="},
+                                          {"foobar", "Zm9vYmFy"},
                                           {"\xff\xfe\xfb", "//77"}};
     struct df_buf out;
     (void)state;
@@ -32,7 +35,8 @@ static void there_and_back(void **state)
 
 static void refuses_anything_else(void **state)
 {
-    static const char *const rows[] = {"Z", "Zg=", "Zg==Zg==", "Z===", "====", "Zm 8", "Zm9-", "Zm9vY"};
+    static const char *const rows[] = {
+        "Z", "Zg=", "Zg==Zg==", "Z===", "====", "Zm 8", "Zm9-", "Zm9vY"};
     struct df_buf out;
     (void)state;
     df_buf_init(&out, 64);

@@ -1,23 +1,29 @@
 /* tests/unit/test_rt_hub.c - channels: joins, rows, tokens, leaving. */
 #include "hub_fakes.h"
 
-#define ONE "{\"postgres_changes\":[{\"event\":\"INSERT\",\"schema\":\"public\",\"table\":" \
-            "\"chat_messages\"}],\"presence\":{\"enabled\":false}}"
+#define ONE                                                                                        \
+    "{\"postgres_changes\":[{\"event\":\"INSERT\",\"schema\":\"public\",\"table\":"                \
+    "\"chat_messages\"}],\"presence\":{\"enabled\":false}}"
 #define NONE "{\"presence\":{\"enabled\":false}}"
-#define SUBSCRIBED "[\"1\",null,\"realtime:room\",\"system\",{\"extension\":\"postgres_changes\"," \
-                   "\"status\":\"ok\",\"message\":\"Subscribed to PostgreSQL\",\"channel\":\"room\"}]"
-#define OK_ONE "[\"1\",\"1\",\"realtime:room\",\"phx_reply\",{\"status\":\"ok\",\"response\":" \
-               "{\"postgres_changes\":[{\"event\":\"INSERT\",\"schema\":\"public\",\"table\":"  \
-               "\"chat_messages\",\"id\":1}]}}]"
-#define ROW(ids, id) "[null,null,\"realtime:room\",\"postgres_changes\",{\"ids\":[" ids "],\"data\":" \
-                     "{\"schema\":\"public\",\"table\":\"chat_messages\",\"type\":\"INSERT\"," \
-                     "\"commit_timestamp\":\"2026-11-22T10:00:00.123Z\",\"errors\":null," \
-                     "\"columns\":[{\"name\": \"id\", \"type\": \"int8\"}, {\"name\": \"body\", " \
-                     "\"type\": \"text\"}],\"record\":{\"id\": " id ", \"body\": \"hello\"}}}]"
-#define REFUSED(text) "[\"1\",\"1\",\"realtime:room\",\"phx_reply\",{\"status\":\"error\",\"response\"" \
-                      ":{\"reason\":\"" text "\"}}]"
-#define SYSTEM_ERROR(extension, text) "[\"1\",null,\"realtime:room\",\"system\",{\"extension\":\"" \
-                      extension "\",\"status\":\"error\",\"message\":\"" text "\",\"channel\":\"room\"}]"
+#define SUBSCRIBED                                                                                 \
+    "[\"1\",null,\"realtime:room\",\"system\",{\"extension\":\"postgres_changes\","                \
+    "\"status\":\"ok\",\"message\":\"Subscribed to PostgreSQL\",\"channel\":\"room\"}]"
+#define OK_ONE                                                                                     \
+    "[\"1\",\"1\",\"realtime:room\",\"phx_reply\",{\"status\":\"ok\",\"response\":"                \
+    "{\"postgres_changes\":[{\"event\":\"INSERT\",\"schema\":\"public\",\"table\":"                \
+    "\"chat_messages\",\"id\":1}]}}]"
+#define ROW(ids, id)                                                                               \
+    "[null,null,\"realtime:room\",\"postgres_changes\",{\"ids\":[" ids "],\"data\":"               \
+    "{\"schema\":\"public\",\"table\":\"chat_messages\",\"type\":\"INSERT\","                      \
+    "\"commit_timestamp\":\"2026-11-22T10:00:00.123Z\",\"errors\":null,"                           \
+    "\"columns\":[{\"name\": \"id\", \"type\": \"int8\"}, {\"name\": \"body\", "                   \
+    "\"type\": \"text\"}],\"record\":{\"id\": " id ", \"body\": \"hello\"}}}]"
+#define REFUSED(text)                                                                              \
+    "[\"1\",\"1\",\"realtime:room\",\"phx_reply\",{\"status\":\"error\",\"response\""              \
+    ":{\"reason\":\"" text "\"}}]"
+#define SYSTEM_ERROR(extension, text)                                                              \
+    "[\"1\",null,\"realtime:room\",\"system\",{\"extension\":\"" extension                         \
+    "\",\"status\":\"error\",\"message\":\"" text "\",\"channel\":\"room\"}]"
 #define CLOSED "[\"1\",\"1\",\"realtime:room\",\"phx_close\",{}]"
 #define BROKEN "[\"1\",\"1\",\"realtime:room\",\"phx_error\",{}]"
 
@@ -32,11 +38,13 @@ static void token(struct rt_connection *client, const char *text)
 {
     char frame[256];
     (void)snprintf(frame, sizeof frame,
-                   "[\"1\",\"5\",\"realtime:room\",\"access_token\",{\"access_token\":\"%s\"}]", text);
+                   "[\"1\",\"5\",\"realtime:room\",\"access_token\",{\"access_token\":\"%s\"}]",
+                   text);
     say(client, frame);
 }
 
-/* --- joining ------------------------------------------------------------------------------------ */
+/* --- joining ------------------------------------------------------------------------------------
+ */
 
 static void joins_get_ids_and_rows(void **state)
 {
@@ -60,21 +68,25 @@ static void old_serializer_gets_objects(void **state)
 {
     struct rt_connection *client = open_client(RT_VSN_1);
     (void)state;
-    say(client, "{\"topic\":\"realtime:room\",\"event\":\"phx_join\",\"payload\":{\"config\":" NONE "},"
-                "\"ref\":\"6\",\"join_ref\":\"6\"}");
-    assert_string_equal(hear(client), "{\"topic\":\"realtime:room\",\"event\":\"phx_reply\",\"payload\":"
-                                      "{\"status\":\"ok\",\"response\":{\"postgres_changes\":[]}},"
-                                      "\"ref\":\"6\"}");
+    say(client,
+        "{\"topic\":\"realtime:room\",\"event\":\"phx_join\",\"payload\":{\"config\":" NONE "},"
+        "\"ref\":\"6\",\"join_ref\":\"6\"}");
+    assert_string_equal(hear(client),
+                        "{\"topic\":\"realtime:room\",\"event\":\"phx_reply\",\"payload\":"
+                        "{\"status\":\"ok\",\"response\":{\"postgres_changes\":[]}},"
+                        "\"ref\":\"6\"}");
     assert_string_equal(hear(client), "");
     say(client, "{\"topic\":\"phoenix\",\"event\":\"heartbeat\",\"payload\":{},\"ref\":\"7\"}");
     assert_string_equal(hear(client), "{\"topic\":\"phoenix\",\"event\":\"phx_reply\",\"payload\":"
                                       "{\"status\":\"ok\",\"response\":{}},\"ref\":\"7\"}");
     say(client, "{\"topic\":\"realtime:room\",\"event\":\"phx_leave\",\"payload\":{},\"ref\":\"9\","
                 "\"join_ref\":\"6\"}");
-    assert_string_equal(hear(client), "{\"topic\":\"realtime:room\",\"event\":\"phx_reply\",\"payload\":"
-                                      "{\"status\":\"ok\",\"response\":{}},\"ref\":\"9\"}");
-    assert_string_equal(hear(client), "{\"topic\":\"realtime:room\",\"event\":\"phx_close\",\"payload\":"
-                                      "{},\"ref\":\"6\"}");
+    assert_string_equal(hear(client),
+                        "{\"topic\":\"realtime:room\",\"event\":\"phx_reply\",\"payload\":"
+                        "{\"status\":\"ok\",\"response\":{}},\"ref\":\"9\"}");
+    assert_string_equal(hear(client),
+                        "{\"topic\":\"realtime:room\",\"event\":\"phx_close\",\"payload\":"
+                        "{},\"ref\":\"6\"}");
     close_client(client);
 }
 
@@ -135,13 +147,15 @@ static void wait_holds_the_reply(void **state)
     struct rt_connection *client = open_client(RT_VSN_2);
     (void)state;
     hold_plans = true;
-    join(client, "room", "{\"postgres_changes\":[{\"event\":\"*\",\"table\":\"a\"}],"
-                         "\"postgres_changes_options\":{\"wait\":true,\"timeout\":3000}}");
+    join(client, "room",
+         "{\"postgres_changes\":[{\"event\":\"*\",\"table\":\"a\"}],"
+         "\"postgres_changes_options\":{\"wait\":true,\"timeout\":3000}}");
     tick(2900);
     assert_string_equal(hear(client), "");
     tick(200);
-    assert_string_equal(hear(client), REFUSED("PostgresChangesSubscribeTimeout: Timed out after "
-                                              "3000ms waiting for the postgres_changes subscription"));
+    assert_string_equal(hear(client),
+                        REFUSED("PostgresChangesSubscribeTimeout: Timed out after "
+                                "3000ms waiting for the postgres_changes subscription"));
     assert_int_equal(stats().channels, 0);
     close_client(client);
 }
@@ -150,8 +164,9 @@ static void bad_filters_are_told_after_the_reply(void **state)
 {
     struct rt_connection *client = open_client(RT_VSN_2);
     (void)state;
-    join(client, "room", "{\"postgres_changes\":[{\"event\":\"*\",\"schema\":\"public\",\"table\":\"a\","
-                         "\"filter\":\"x=foo.hey\"}],\"presence\":{\"enabled\":false}}");
+    join(client, "room",
+         "{\"postgres_changes\":[{\"event\":\"*\",\"schema\":\"public\",\"table\":\"a\","
+         "\"filter\":\"x=foo.hey\"}],\"presence\":{\"enabled\":false}}");
     assert_non_null(strstr(hear(client), "\"filter\":\"x=foo.hey\",\"id\":1}]}"));
     assert_string_equal(hear(client),
                         SYSTEM_ERROR("postgres_changes", "Error parsing `filter` params: "
@@ -168,11 +183,13 @@ static void checks_of_postgres_are_told_with_the_event(void **state)
     check_error = "Unable: [schema: public, table: a]";
     join(client, "room", ONE);
     assert_string_equal(hear(client), OK_ONE);
-    assert_string_equal(hear(client), SYSTEM_ERROR("postgres_changes",
-                                                   "Unable: [event: INSERT, schema: public, table: a]"));
+    assert_string_equal(
+        hear(client),
+        SYSTEM_ERROR("postgres_changes", "Unable: [event: INSERT, schema: public, table: a]"));
     hear_all(client);
-    join(client, "room", "{\"postgres_changes\":[{\"event\":\"*\",\"table\":\"a\"}],"
-                         "\"postgres_changes_options\":{\"wait\":true}}");
+    join(client, "room",
+         "{\"postgres_changes\":[{\"event\":\"*\",\"table\":\"a\"}],"
+         "\"postgres_changes_options\":{\"wait\":true}}");
     assert_string_equal(hear(client), CLOSED);
     assert_string_equal(hear(client), REFUSED("RealtimeDisabledForConfiguration: Unable: "
                                               "[event: *, schema: public, table: a]"));
@@ -201,7 +218,8 @@ static void a_live_topic_is_joined_anew(void **state)
     hear_all(client);
     say(client, "[\"2\",\"2\",\"realtime:room\",\"phx_join\",{\"config\":" ONE "}]");
     assert_string_equal(hear(client), CLOSED);
-    assert_non_null(strstr(hear(client), "[\"2\",\"2\",\"realtime:room\",\"phx_reply\",{\"status\":\"ok\""));
+    assert_non_null(
+        strstr(hear(client), "[\"2\",\"2\",\"realtime:room\",\"phx_reply\",{\"status\":\"ok\""));
     hear_all(client);
     say(client, "[\"1\",\"3\",\"realtime:room\",\"phx_leave\",{}]"); /* of the one that is gone */
     assert_string_equal(hear(client), "");
@@ -249,7 +267,8 @@ static void refusals_are_slow(void **state)
     tick(900);
     assert_string_equal(hear(client), "");
     tick(200);
-    assert_string_equal(hear(client), REFUSED("MalformedJWT: The token provided is not a valid JWT"));
+    assert_string_equal(hear(client),
+                        REFUSED("MalformedJWT: The token provided is not a valid JWT"));
     close_client(client);
 }
 
@@ -264,23 +283,27 @@ static void too_many_joins_end_the_connection(void **state)
     hear_all(client);
     join(client, "room", NONE);
     assert_string_equal(hear(client), CLOSED);
-    assert_string_equal(hear(client), REFUSED("ClientJoinRateLimitReached: Too many joins per second"));
+    assert_string_equal(hear(client),
+                        REFUSED("ClientJoinRateLimitReached: Too many joins per second"));
     assert_int_equal(client->close_code, 1001);
     close_client(client);
 }
 
-/* --- frames that fit nowhere -------------------------------------------------------------------- */
+/* --- frames that fit nowhere --------------------------------------------------------------------
+ */
 
 static void strangers_are_answered(void **state)
 {
     struct rt_connection *client = open_client(RT_VSN_2);
     (void)state;
     say(client, "[\"9\",\"1\",\"realtime:room\",\"broadcast\",{}]");
-    assert_string_equal(hear(client), "[\"9\",\"1\",\"realtime:room\",\"phx_reply\",{\"status\":\"error\","
-                                      "\"response\":{\"reason\":\"unmatched topic\"}}]");
+    assert_string_equal(hear(client),
+                        "[\"9\",\"1\",\"realtime:room\",\"phx_reply\",{\"status\":\"error\","
+                        "\"response\":{\"reason\":\"unmatched topic\"}}]");
     say(client, "[\"9\",\"2\",\"realtime:room\",\"phx_leave\",{}]");
-    assert_string_equal(hear(client), "[\"9\",\"2\",\"realtime:room\",\"phx_reply\",{\"status\":\"ok\","
-                                      "\"response\":{}}]");
+    assert_string_equal(hear(client),
+                        "[\"9\",\"2\",\"realtime:room\",\"phx_reply\",{\"status\":\"ok\","
+                        "\"response\":{}}]");
     join(client, "room", NONE);
     hear_all(client);
     say(client, "[\"1\",\"3\",\"realtime:room\",\"whatever\",{}]");
@@ -290,7 +313,8 @@ static void strangers_are_answered(void **state)
     close_client(client);
 }
 
-/* --- rows --------------------------------------------------------------------------------------- */
+/* --- rows ---------------------------------------------------------------------------------------
+ */
 
 static void one_frame_for_a_channel(void **state)
 {
@@ -344,8 +368,9 @@ static void a_frame_is_encoded_once(void **state)
         if (i < 8)
             join(client[i], "room", ONE);
         else
-            say(client[i], "{\"topic\":\"realtime:room\",\"event\":\"phx_join\",\"payload\":{\"config\":"
-                           ONE "},\"ref\":\"1\",\"join_ref\":\"1\"}");
+            say(client[i],
+                "{\"topic\":\"realtime:room\",\"event\":\"phx_join\",\"payload\":{\"config\":" ONE
+                "},\"ref\":\"1\",\"join_ref\":\"1\"}");
         hear_all(client[i]);
     }
     size_t before = blobs_made;
@@ -365,7 +390,8 @@ static void select_leaves_chosen_columns(void **state)
     (void)state;
     join(client, "room",
          "{\"presence\":{\"enabled\":false},\"postgres_changes\":["
-         "{\"event\":\"*\",\"schema\":\"public\",\"table\":\"chat_messages\",\"select\":[\"nothing\"]},"
+         "{\"event\":\"*\",\"schema\":\"public\",\"table\":\"chat_messages\",\"select\":["
+         "\"nothing\"]},"
          "{\"event\":\"*\",\"schema\":\"public\",\"table\":\"chat_messages\"}]}");
     hear_all(client);
     put_row("INSERT", "7");
@@ -439,8 +465,9 @@ static void failures_of_filters_are_told_and_healed(void **state)
     event->is_filter = true;
     (void)snprintf(event->error, sizeof event->error, "canceled");
     run();
-    assert_string_equal(hear(client), SYSTEM_ERROR("postgres_changes", "Unable to deliver changes of "
-                                                   "public.chat_messages: canceled"));
+    assert_string_equal(hear(client),
+                        SYSTEM_ERROR("postgres_changes", "Unable to deliver changes of "
+                                                         "public.chat_messages: canceled"));
     tick(59000);
     assert_string_equal(hear(client), "");
     tick(2000);
@@ -453,7 +480,8 @@ static void failures_of_filters_are_told_and_healed(void **state)
     close_client(client);
 }
 
-/* --- tokens ------------------------------------------------------------------------------------- */
+/* --- tokens -------------------------------------------------------------------------------------
+ */
 
 static void newer_tokens_move_the_channel(void **state)
 {
@@ -504,7 +532,8 @@ static void forged_tokens_end_the_channel(void **state)
     join(client, "room", ONE);
     hear_all(client);
     token(client, "forged");
-    assert_string_equal(hear(client), SYSTEM_ERROR("system", "The token provided is not a valid JWT"));
+    assert_string_equal(hear(client),
+                        SYSTEM_ERROR("system", "The token provided is not a valid JWT"));
     assert_string_equal(hear(client), CLOSED);
     assert_int_equal(stats().channels, 0);
     close_client(client);
@@ -554,7 +583,8 @@ static void a_fresh_token_in_time_goes_on(void **state)
     close_client(client);
 }
 
-/* --- private channels --------------------------------------------------------------------------- */
+/* --- private channels ---------------------------------------------------------------------------
+ */
 
 #define PRIVATE "{\"private\":true,\"presence\":{\"enabled\":false}}"
 
@@ -565,15 +595,17 @@ static void policies_decide_on_private_channels(void **state)
     policy_read = false;
     join(client, "room", PRIVATE);
     assert_string_equal(last_policy.what, "room");
-    assert_string_equal(hear(client), REFUSED("Unauthorized: You do not have permissions to read from "
-                                              "this Channel topic: room"));
+    assert_string_equal(hear(client),
+                        REFUSED("Unauthorized: You do not have permissions to read from "
+                                "this Channel topic: room"));
     policy_read = true;
     join(client, "room", PRIVATE);
     assert_non_null(strstr(hear(client), "\"status\":\"ok\""));
     policy_read = false;
     token(client, "authenticated ann 60");
-    assert_string_equal(hear(client), SYSTEM_ERROR("system", "You no longer have permission to read from "
-                                                             "this Channel topic: room"));
+    assert_string_equal(hear(client),
+                        SYSTEM_ERROR("system", "You no longer have permission to read from "
+                                               "this Channel topic: room"));
     assert_string_equal(hear(client), CLOSED);
     policy_error = "UnableToConnectToProject: away";
     join(client, "room", PRIVATE);
@@ -587,8 +619,9 @@ static void private_channels_can_be_refused(void **state)
     (void)state;
     config.private_channels = RT_PRIVATE_REFUSE;
     join(client, "room", PRIVATE);
-    assert_string_equal(hear(client), REFUSED("Unauthorized: You do not have permissions to read from "
-                                              "this Channel topic: room"));
+    assert_string_equal(hear(client),
+                        REFUSED("Unauthorized: You do not have permissions to read from "
+                                "this Channel topic: room"));
     assert_int_equal(last_policy.count, 0);
     close_client(client);
 }

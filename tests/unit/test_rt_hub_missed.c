@@ -1,8 +1,9 @@
 /* tests/unit/test_rt_hub_missed.c - x_after: what a client missed, then what is new. */
 #include "hub_fakes.h"
 
-#define AFTER(id) "{\"presence\":{\"enabled\":false},\"postgres_changes\":[{\"event\":\"INSERT\"," \
-                  "\"schema\":\"public\",\"table\":\"chat_messages\",\"x_after\":\"" id "\"}]}"
+#define AFTER(id)                                                                                  \
+    "{\"presence\":{\"enabled\":false},\"postgres_changes\":[{\"event\":\"INSERT\","               \
+    "\"schema\":\"public\",\"table\":\"chat_messages\",\"x_after\":\"" id "\"}]}"
 
 static struct rt_connection *client;
 static uint64_t search; /* the token of the search going on */
@@ -82,8 +83,9 @@ static void rows_before_the_search_are_found_by_it(void **state)
 {
     (void)state;
     client = open_client(RT_VSN_2);
-    join(client, "other", "{\"presence\":{\"enabled\":false},\"postgres_changes\":[{\"event\":\"INSERT\","
-                          "\"schema\":\"public\",\"table\":\"chat_messages\"}]}");
+    join(client, "other",
+         "{\"presence\":{\"enabled\":false},\"postgres_changes\":[{\"event\":\"INSERT\","
+         "\"schema\":\"public\",\"table\":\"chat_messages\"}]}");
     hear_all(client);
     hold_plans = true;
     join(client, "room", AFTER("3"));
@@ -125,7 +127,7 @@ static void a_slow_reader_gets_all_in_its_time(void **state)
         missed(search, id);
     }
     assert_int_equal(last_cancel.token, search); /* more than may wait was found */
-    live("30"); /* will be found by the next search */
+    live("30");                                  /* will be found by the next search */
     assert_true(client->queued_bytes < 3000);
     int last = 3, wanted = 3, used = 0;
     for (int i = 0; i < 10; i++) {
@@ -137,7 +139,7 @@ static void a_slow_reader_gets_all_in_its_time(void **state)
     assert_true(last > 10 && last < 30);
     assert_int_equal(last_catch_up.count, 2);
     assert_int_equal(atoi(last_catch_up.what), last); /* goes on from the last row it has */
-    missed(search, "99"); /* of the search that was ended */
+    missed(search, "99");                             /* of the search that was ended */
     assert_string_equal(rows_heard(), "");
     close_client(client);
 }
@@ -147,7 +149,8 @@ static void another_person_is_searched_for_anew(void **state)
     (void)state;
     begin();
     missed(search, "4");
-    say(client, "[\"1\",\"5\",\"realtime:room\",\"access_token\",{\"access_token\":\"authenticated ann 60\"}]");
+    say(client, "[\"1\",\"5\",\"realtime:room\",\"access_token\",{\"access_token\":\"authenticated "
+                "ann 60\"}]");
     assert_int_equal(last_cancel.token, search);
     assert_int_equal(last_catch_up.count, 2);
     assert_string_equal(last_catch_up.what, "4");
@@ -166,7 +169,8 @@ static void rows_left_out_after_expiry_are_missed_rows(void **state)
     tick(11000);
     live("5");
     hear_all(client);
-    say(client, "[\"1\",\"5\",\"realtime:room\",\"access_token\",{\"access_token\":\"anon ann 60\"}]");
+    say(client,
+        "[\"1\",\"5\",\"realtime:room\",\"access_token\",{\"access_token\":\"anon ann 60\"}]");
     assert_int_equal(last_catch_up.count, 2);
     assert_string_equal(last_catch_up.what, "4");
     close_client(client);

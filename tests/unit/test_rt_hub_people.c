@@ -1,14 +1,15 @@
 /* tests/unit/test_rt_hub_people.c - broadcast and presence, here and with other gateways. */
 #include "hub_fakes.h"
 
-#define CAST "{\"broadcast\":{\"ack\":false,\"self\":false},\"presence\":{\"enabled\":false}}"
-#define ACK "{\"broadcast\":{\"ack\":true,\"self\":true},\"presence\":{\"enabled\":false}}"
+#define CAST        "{\"broadcast\":{\"ack\":false,\"self\":false},\"presence\":{\"enabled\":false}}"
+#define ACK         "{\"broadcast\":{\"ack\":true,\"self\":true},\"presence\":{\"enabled\":false}}"
 #define PEOPLE(key) "{\"presence\":{\"key\":\"" key "\",\"enabled\":true}}"
-#define TYPING "{\"type\":\"broadcast\",\"event\":\"typing\",\"payload\":{\"u\":1}}"
-#define ADDRESS "0190d2b4-0000-7000-8000-000000000001" /* another gateway */
-#define TRACK(n, ref) "{\"k\":\"track\",\"from\":\"" ADDRESS "\",\"n\":" n ",\"topic\":\"realtime:room\"," \
-                      "\"private\":false,\"source\":\"" ADDRESS "/1/1\",\"key\":\"eve\",\"ref\":\"" ref   \
-                      "\",\"payload\":{\"a\":1}}"
+#define TYPING      "{\"type\":\"broadcast\",\"event\":\"typing\",\"payload\":{\"u\":1}}"
+#define ADDRESS     "0190d2b4-0000-7000-8000-000000000001" /* another gateway */
+#define TRACK(n, ref)                                                                              \
+    "{\"k\":\"track\",\"from\":\"" ADDRESS "\",\"n\":" n ",\"topic\":\"realtime:room\","           \
+    "\"private\":false,\"source\":\"" ADDRESS "/1/1\",\"key\":\"eve\",\"ref\":\"" ref              \
+    "\",\"payload\":{\"a\":1}}"
 
 static struct rt_connection *join_as(enum rt_vsn vsn, const char *settings)
 {
@@ -17,16 +18,19 @@ static struct rt_connection *join_as(enum rt_vsn vsn, const char *settings)
     if (vsn == RT_VSN_2) {
         join(client, "room", settings);
     } else {
-        (void)snprintf(frame, sizeof frame,
-                       "{\"topic\":\"realtime:room\",\"event\":\"phx_join\",\"payload\":{\"config\":%s},"
-                       "\"ref\":\"1\",\"join_ref\":\"1\"}", settings);
+        (void)snprintf(
+            frame, sizeof frame,
+            "{\"topic\":\"realtime:room\",\"event\":\"phx_join\",\"payload\":{\"config\":%s},"
+            "\"ref\":\"1\",\"join_ref\":\"1\"}",
+            settings);
         say(client, frame);
     }
     hear_all(client);
     return client;
 }
 
-static void push_binary(struct rt_connection *client, uint8_t encoding, const char *payload, size_t len)
+static void push_binary(struct rt_connection *client, uint8_t encoding, const char *payload,
+                        size_t len)
 {
     uint8_t frame[256] = {3, 1, 1, 13, 6, 0, encoding};
     assert_true(len < 200);
@@ -47,7 +51,8 @@ static const char *sent_last(void)
     return sent_text_count == 0 ? "" : sent_text[sent_text_count - 1];
 }
 
-/* --- broadcast ---------------------------------------------------------------------------------- */
+/* --- broadcast ----------------------------------------------------------------------------------
+ */
 
 static void text_goes_to_the_others(void **state)
 {
@@ -57,8 +62,9 @@ static void text_goes_to_the_others(void **state)
     say(a, "[\"1\",\"2\",\"realtime:room\",\"broadcast\"," TYPING "]");
     assert_string_equal(hear(a), "");
     assert_string_equal(hear(b), "[null,null,\"realtime:room\",\"broadcast\"," TYPING "]");
-    assert_string_equal(hear(c), "{\"topic\":\"realtime:room\",\"event\":\"broadcast\",\"payload\":" TYPING
-                                 ",\"ref\":null}");
+    assert_string_equal(hear(c),
+                        "{\"topic\":\"realtime:room\",\"event\":\"broadcast\",\"payload\":" TYPING
+                        ",\"ref\":null}");
     assert_int_equal(sent_text_count, 0); /* no other gateway is known */
     close_client(a);
     close_client(b);
@@ -74,10 +80,12 @@ static void self_and_ack(void **state)
     assert_string_equal(hear(a), "[null,null,\"realtime:room\",\"broadcast\"," TYPING "]");
     assert_string_equal(hear(a), "[\"1\",\"2\",\"realtime:room\",\"phx_reply\",{\"status\":\"ok\","
                                  "\"response\":{}}]");
-    (void)snprintf(big, sizeof big, "[\"1\",\"3\",\"realtime:room\",\"broadcast\",{\"payload\":\"%01000d\"}]", 1);
+    (void)snprintf(big, sizeof big,
+                   "[\"1\",\"3\",\"realtime:room\",\"broadcast\",{\"payload\":\"%01000d\"}]", 1);
     say(a, big);
-    assert_string_equal(hear(a), "[\"1\",\"3\",\"realtime:room\",\"phx_reply\",{\"status\":\"error\","
-                                 "\"response\":{\"error\":\"payload_size_exceeded\"}}]");
+    assert_string_equal(hear(a),
+                        "[\"1\",\"3\",\"realtime:room\",\"phx_reply\",{\"status\":\"error\","
+                        "\"response\":{\"error\":\"payload_size_exceeded\"}}]");
     assert_string_equal(hear(a), "");
     close_client(a);
 }
@@ -90,9 +98,10 @@ static void binary_is_shown_as_each_can_read_it(void **state)
     push_binary(a, 1, "{\"u\":0.7}", 9);
     assert_true(b->sent[b->count - 1]->is_binary);
     assert_memory_equal(hear(b), "\4\15\6\0\1realtime:roomtyping{\"u\":0.7}", 33);
-    assert_string_equal(hear(c), "{\"topic\":\"realtime:room\",\"event\":\"broadcast\",\"payload\":"
-                                 "{\"type\":\"broadcast\",\"event\":\"typing\",\"payload\":{\"u\":0.7}},"
-                                 "\"ref\":null}");
+    assert_string_equal(hear(c),
+                        "{\"topic\":\"realtime:room\",\"event\":\"broadcast\",\"payload\":"
+                        "{\"type\":\"broadcast\",\"event\":\"typing\",\"payload\":{\"u\":0.7}},"
+                        "\"ref\":null}");
     push_binary(a, 0, "\xff\0", 2);
     assert_memory_equal(hear(b), "\4\15\6\0\0realtime:roomtyping\xff\0", 26);
     assert_string_equal(hear(c), "");
@@ -100,9 +109,10 @@ static void binary_is_shown_as_each_can_read_it(void **state)
     assert_string_equal(hear(b), "");
     push_binary(a, 1, "\"\xff\"", 3);
     assert_memory_equal(hear(b), "\4\15\6\0\1realtime:roomtyping\"\xef\xbf\xbd\"", 29);
-    assert_string_equal(hear(c), "{\"topic\":\"realtime:room\",\"event\":\"broadcast\",\"payload\":"
-                                 "{\"type\":\"broadcast\",\"event\":\"typing\",\"payload\":\"\xef\xbf\xbd\"},"
-                                 "\"ref\":null}");
+    assert_string_equal(
+        hear(c), "{\"topic\":\"realtime:room\",\"event\":\"broadcast\",\"payload\":"
+                 "{\"type\":\"broadcast\",\"event\":\"typing\",\"payload\":\"\xef\xbf\xbd\"},"
+                 "\"ref\":null}");
     close_client(a);
     close_client(b);
     close_client(c);
@@ -115,7 +125,8 @@ static void writing_needs_permission(void **state)
     b = join_as(RT_VSN_2, "{\"private\":true,\"presence\":{\"enabled\":false}}");
     other = join_as(RT_VSN_2, CAST); /* public, of the same name */
     policy_write = false;
-    a = join_as(RT_VSN_2, "{\"private\":true,\"broadcast\":{\"ack\":true},\"presence\":{\"enabled\":false}}");
+    a = join_as(RT_VSN_2,
+                "{\"private\":true,\"broadcast\":{\"ack\":true},\"presence\":{\"enabled\":false}}");
     say(a, "[\"1\",\"2\",\"realtime:room\",\"broadcast\"," TYPING "]");
     assert_string_equal(hear(a), "");
     assert_string_equal(hear(b), "");
@@ -153,10 +164,14 @@ static void by_http(void **state)
         int status;
     } rows[] = {
         {"{\"messages\":[{\"topic\":\"room\",\"event\":\"e\",\"payload\":{\"a\":1}}]}", 202},
-        {"{\"messages\":[{\"topic\":\"room\",\"event\":\"e\",\"payload\":{\"a\":1},\"private\":true}]}", 202},
+        {"{\"messages\":[{\"topic\":\"room\",\"event\":\"e\",\"payload\":{\"a\":1},\"private\":"
+         "true}]}",
+         202},
         {"{\"messages\":[]}", 422},
         {"{\"messages\":[{\"topic\":\"\",\"event\":\"e\",\"payload\":{}}]}", 422},
-        {"{\"messages\":[{\"topic\":\"room\",\"event\":\"e\",\"payload\":{}},{\"topic\":\"room\"}]}", 422},
+        {"{\"messages\":[{\"topic\":\"room\",\"event\":\"e\",\"payload\":{}},{\"topic\":\"room\"}]"
+         "}",
+         422},
         {"{\"messages\":[{\"topic\":\"room\",\"event\":\"e\"}]}", 422},
         {"[]", 422},
         {"", 422},
@@ -171,8 +186,9 @@ static void by_http(void **state)
         assert_int_equal(fake_server.status, rows[i].status);
     }
     assert_int_equal(last_policy.count, 1);
-    assert_string_equal(hear(client), "[null,null,\"realtime:room\",\"broadcast\",{\"type\":\"broadcast\","
-                                      "\"event\":\"e\",\"payload\":{\"a\":1}}]");
+    assert_string_equal(hear(client),
+                        "[null,null,\"realtime:room\",\"broadcast\",{\"type\":\"broadcast\","
+                        "\"event\":\"e\",\"payload\":{\"a\":1}}]");
     assert_string_equal(hear(client), "");
     handlers.on_broadcast(handlers.arg, 1, &key_claims, "room", "e", false, true,
                           (const uint8_t *)"{\"a\":0.7}", 9);
@@ -185,7 +201,8 @@ static void by_http(void **state)
 
 static void private_posts_ask_the_policies(void **state)
 {
-    struct rt_connection *client = join_as(RT_VSN_2, "{\"private\":true,\"presence\":{\"enabled\":false}}");
+    struct rt_connection *client =
+        join_as(RT_VSN_2, "{\"private\":true,\"presence\":{\"enabled\":false}}");
     (void)state;
     handlers.on_broadcast(handlers.arg, 1, &key_claims, "room", "e", true, true,
                           (const uint8_t *)"{}", 2);
@@ -204,17 +221,20 @@ static void from_sql(void **state)
 {
     struct rt_connection *client = join_as(RT_VSN_2, CAST);
     (void)state;
-    from_gateway("{\"sql\":true,\"id\":\"i\",\"topic\":\"room\",\"event\":\"e\",\"payload\":{\"a\":1},"
-                 "\"private\":false}");
-    assert_string_equal(hear(client), "[null,null,\"realtime:room\",\"broadcast\",{\"type\":\"broadcast\","
-                                      "\"event\":\"e\",\"payload\":{\"a\":1},\"meta\":{\"id\":\"i\"}}]");
+    from_gateway(
+        "{\"sql\":true,\"id\":\"i\",\"topic\":\"room\",\"event\":\"e\",\"payload\":{\"a\":1},"
+        "\"private\":false}");
+    assert_string_equal(hear(client),
+                        "[null,null,\"realtime:room\",\"broadcast\",{\"type\":\"broadcast\","
+                        "\"event\":\"e\",\"payload\":{\"a\":1},\"meta\":{\"id\":\"i\"}}]");
     from_gateway("{\"sql\":true,\"id\":\"i\",\"topic\":\"room\",\"event\":\"e\",\"payload\":{},"
                  "\"private\":true}");
     assert_string_equal(hear(client), "");
     close_client(client);
 }
 
-/* --- presence ----------------------------------------------------------------------------------- */
+/* --- presence -----------------------------------------------------------------------------------
+ */
 
 static void track_and_untrack(void **state)
 {
@@ -226,8 +246,9 @@ static void track_and_untrack(void **state)
     say(a, "[\"1\",\"2\",\"realtime:room\",\"presence\",{\"type\":\"presence\",\"event\":\"track\","
            "\"payload\":{\"mood\":1}}]");
     const char *diff = hear(a);
-    assert_non_null(strstr(diff, "[null,null,\"realtime:room\",\"presence_diff\",{\"joins\":{\"ann\":"
-                                 "{\"metas\":[{\"phx_ref\":\""));
+    assert_non_null(strstr(diff,
+                           "[null,null,\"realtime:room\",\"presence_diff\",{\"joins\":{\"ann\":"
+                           "{\"metas\":[{\"phx_ref\":\""));
     assert_non_null(strstr(diff, "\"mood\":1}]}},\"leaves\":{}}]"));
     assert_string_equal(hear(a), "[\"1\",\"2\",\"realtime:room\",\"phx_reply\",{\"status\":\"ok\","
                                  "\"response\":{}}]");
@@ -269,7 +290,8 @@ static void old_clients_hear_of_people(void **state)
     close_client(a);
 }
 
-/* --- other gateways ----------------------------------------------------------------------------- */
+/* --- other gateways -----------------------------------------------------------------------------
+ */
 
 static void gateways_greet(void **state)
 {
@@ -294,9 +316,11 @@ static void broadcasts_reach_other_gateways(void **state)
     forget_texts();
     say(a, "[\"1\",\"2\",\"realtime:room\",\"broadcast\"," TYPING "]");
     assert_non_null(strstr(sent_last(), "{\"k\":\"cast\",\"from\":\""));
-    assert_non_null(strstr(sent_last(), ",\"topic\":\"realtime:room\",\"private\":false,\"payload\":" TYPING "}"));
+    assert_non_null(strstr(
+        sent_last(), ",\"topic\":\"realtime:room\",\"private\":false,\"payload\":" TYPING "}"));
     push_binary(a, 0, "\xff\xfe", 2);
-    assert_non_null(strstr(sent_last(), "\"event\":\"typing\",\"json\":false,\"base64\":\"//4=\"}"));
+    assert_non_null(
+        strstr(sent_last(), "\"event\":\"typing\",\"json\":false,\"base64\":\"//4=\"}"));
     push_binary(a, 1, "[0.7]", 5);
     assert_non_null(strstr(sent_last(), "\"event\":\"typing\",\"json\":true,\"data\":[0.7]}"));
     close_client(a);
@@ -304,7 +328,8 @@ static void broadcasts_reach_other_gateways(void **state)
 
 static void broadcasts_come_from_other_gateways(void **state)
 {
-#define FROM "{\"k\":\"cast\",\"from\":\"" ADDRESS "\",\"topic\":\"realtime:room\",\"private\":false,"
+#define FROM                                                                                       \
+    "{\"k\":\"cast\",\"from\":\"" ADDRESS "\",\"topic\":\"realtime:room\",\"private\":false,"
     struct rt_connection *a = join_as(RT_VSN_2, CAST);
     (void)state;
     from_gateway(FROM "\"payload\":" TYPING "}");
@@ -316,7 +341,8 @@ static void broadcasts_come_from_other_gateways(void **state)
     from_gateway(FROM "\"payload\":1}");
     from_gateway(FROM "\"payload\":{},\"more\":1}");
     from_gateway(FROM "\"event\":\"typing\",\"json\":false,\"base64\":\"//4\"}");
-    from_gateway("{\"k\":\"cast\",\"from\":\"me\",\"topic\":\"realtime:room\",\"private\":false,\"payload\":{}}");
+    from_gateway("{\"k\":\"cast\",\"from\":\"me\",\"topic\":\"realtime:room\",\"private\":false,"
+                 "\"payload\":{}}");
     from_gateway("nonsense");
     assert_string_equal(hear(a), "");
     close_client(a);
@@ -329,7 +355,8 @@ static void people_of_other_gateways(void **state)
     put_event(RT_EVENT_STATE)->is_up = true;
     run();
     from_gateway(TRACK("1", "r1"));
-    assert_non_null(strstr(hear(a), "{\"joins\":{\"eve\":{\"metas\":[{\"phx_ref\":\"r1\",\"a\":1}]}}"));
+    assert_non_null(
+        strstr(hear(a), "{\"joins\":{\"eve\":{\"metas\":[{\"phx_ref\":\"r1\",\"a\":1}]}}"));
     from_gateway("{\"k\":\"untrack\",\"from\":\"" ADDRESS "\",\"n\":2,\"topic\":\"realtime:room\","
                  "\"private\":false,\"source\":\"" ADDRESS "/1/1\"}");
     assert_non_null(strstr(hear(a), "\"leaves\":{\"eve\":"));
@@ -346,19 +373,22 @@ static void only_a_gateways_own_people(void **state)
 {
     struct rt_connection *a = join_as(RT_VSN_2, PEOPLE("ann"));
     (void)state;
-    from_gateway("{\"k\":\"track\",\"from\":\"0190d2b4-0000-7000-8000-000000000002\",\"n\":1,\"topic\":"
-                 "\"realtime:room\",\"private\":false,\"source\":\"" ADDRESS "/1/1\",\"key\":\"eve\","
-                 "\"ref\":\"r\",\"payload\":{}}");
+    from_gateway(
+        "{\"k\":\"track\",\"from\":\"0190d2b4-0000-7000-8000-000000000002\",\"n\":1,\"topic\":"
+        "\"realtime:room\",\"private\":false,\"source\":\"" ADDRESS "/1/1\",\"key\":\"eve\","
+        "\"ref\":\"r\",\"payload\":{}}");
     assert_string_equal(hear(a), "");
     close_client(a);
 }
 
 static void gaps_are_asked_about(void **state)
 {
-#define ALL(n, list) "{\"k\":\"all\",\"from\":\"" ADDRESS "\",\"n\":" n ",\"part\":0,\"last\":true," \
-                     "\"people\":[" list "]}"
-#define ITEM(who, ref) "{\"topic\":\"realtime:room\",\"private\":false,\"source\":\"" ADDRESS "/" who \
-                       "/1\",\"key\":\"" who "\",\"ref\":\"" ref "\",\"payload\":{}}"
+#define ALL(n, list)                                                                               \
+    "{\"k\":\"all\",\"from\":\"" ADDRESS "\",\"n\":" n ",\"part\":0,\"last\":true,"                \
+    "\"people\":[" list "]}"
+#define ITEM(who, ref)                                                                             \
+    "{\"topic\":\"realtime:room\",\"private\":false,\"source\":\"" ADDRESS "/" who                 \
+    "/1\",\"key\":\"" who "\",\"ref\":\"" ref "\",\"payload\":{}}"
     struct rt_connection *a = join_as(RT_VSN_2, PEOPLE("ann"));
     (void)state;
     from_gateway(TRACK("1", "r1"));
@@ -389,9 +419,11 @@ static void tells_everybody_when_asked(void **state)
     put_event(RT_EVENT_STATE)->is_up = true;
     run();
     (void)snprintf(own, sizeof own, "%s", strstr(sent_last(), "\"from\":\"") + 8);
-    say(a, "[\"1\",\"2\",\"realtime:room\",\"presence\",{\"event\":\"track\",\"payload\":{\"m\":1}}]");
+    say(a,
+        "[\"1\",\"2\",\"realtime:room\",\"presence\",{\"event\":\"track\",\"payload\":{\"m\":1}}]");
     assert_int_equal(sent_text_count, 1); /* alone, it tells nobody */
-    (void)snprintf(question, sizeof question, "{\"k\":\"ask\",\"from\":\"" ADDRESS "\",\"to\":\"%s\"}", own);
+    (void)snprintf(question, sizeof question,
+                   "{\"k\":\"ask\",\"from\":\"" ADDRESS "\",\"to\":\"%s\"}", own);
     from_gateway(question);
     assert_non_null(strstr(sent_last(), "\"n\":1,\"part\":0,\"last\":true,\"people\":[{\"topic\":"
                                         "\"realtime:room\",\"private\":false,\"source\":\""));

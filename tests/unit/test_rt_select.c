@@ -42,12 +42,13 @@ static void columns(void **state)
     struct df_buf out;
     (void)state;
     df_buf_init(&out, 4096);
-    assert_true(rt_select_columns(&out,
-                                  "[{\"name\": \"id\", \"type\": \"int8\"}, {\"name\": \"a\", \"type\": "
-                                  "\"text\"}, {\"type\": \"b\", \"name\": \"c\"}]",
-                                  "{\"id\": 7, \"a\": 1, \"c\": 2}", "[\"c\"]", "7"));
-    assert_string_equal(out.data,
-                        "[{\"name\": \"id\", \"type\": \"int8\"},{\"type\": \"b\", \"name\": \"c\"}]");
+    assert_true(
+        rt_select_columns(&out,
+                          "[{\"name\": \"id\", \"type\": \"int8\"}, {\"name\": \"a\", \"type\": "
+                          "\"text\"}, {\"type\": \"b\", \"name\": \"c\"}]",
+                          "{\"id\": 7, \"a\": 1, \"c\": 2}", "[\"c\"]", "7"));
+    assert_string_equal(
+        out.data, "[{\"name\": \"id\", \"type\": \"int8\"},{\"type\": \"b\", \"name\": \"c\"}]");
     df_buf_reset(&out);
     assert_true(rt_select_columns(&out, "[]", NULL, "[\"c\"]", "7"));
     assert_string_equal(out.data, "[]");
