@@ -40,6 +40,7 @@ describe('two gateways', { concurrency: true }, () => {
       const feeds = await Promise.all(clients.map((client) => client.subscribe('rows', [ALL])));
       for (const feed of feeds) await feed.live();
       for (let i = 0; i < 200; i++) await world.say(i % 3 ? SESSION : OTHER_SESSION, `n ${i}`);
+      for (const client of clients) await client.settle(); // what is read too late arrives as one change
       await world.db.query("update public.chat_messages set message = 'changed' where stream_session_id = $1 and message in ('n 1', 'n 2')", [SESSION]);
       await world.db.query("delete from public.chat_messages where message = 'n 4'");
       for (const client of clients) await client.settle();
