@@ -26,7 +26,8 @@ enum df_message_type {
 
 struct df_verdict {
     bool is_buyer;
-    double confidence; /* 0..1, never NaN */
+    double confidence;  /* 0..1, never NaN: what a threshold is held to */
+    double probability; /* 0..1: the local model's calibrated chance of a buyer; else 0 */
     enum df_message_type type;
     char item[DF_ITEM_MAX_BYTES + 1]; /* "" when none; valid UTF-8 */
     int64_t value_cents;              /* 1..DF_VALUE_CENTS_MAX, or DF_VALUE_NONE */
@@ -64,5 +65,29 @@ const char *df_intent_model_name(const struct df_intent_model *model);
  * item is a span of the message; hosts, moderators and bots (by username) are DF_GENERAL. */
 void df_intent_classify(const struct df_intent_model *model, const struct df_chat_line *line,
                         struct df_verdict *out);
+
+/* The band of confidence around the 0.7 cut that holds `share` (0..1) of all lines and, of such
+ * bands, the most wrong verdicts: where a second opinion is worth its price. From lines that the
+ * training had not seen. A line is inside when *low <= confidence < *high. A share of 0 or less,
+ * or NaN, gives an empty band (both are 0.7); 1 or more gives 0 and 2, which holds every line. */
+void df_intent_band(const struct df_intent_model *model, double share, double *low, double *high);
+
+/* A part of a line that speaks for (weight > 0) or against a buyer, in steps of log-odds. */
+struct df_intent_reason {
+    char text[64]; /* for people; valid UTF-8 and NUL; quotes the message, cut when long */
+    double weight;
+};
+
+/* Fills out[0..n) with the strongest reasons of df_intent_classify, strongest first, and returns n
+ * <= max. Any thread, no allocation; for people and slower than the verdict. */
+size_t df_intent_explain(const struct df_intent_model *model, const struct df_chat_line *line,
+                         struct df_intent_reason *out, size_t max);
+
+/* Writes the canonical form of a message: letters folded (case, accents, styles, look-alikes,
+ * stretched letters), invisible characters and repeated signs dropped, one space for many. Numbers
+ * and names stay. Two messages with one form mean the same. Returns the bytes written (at most
+ * out_max, no NUL, valid UTF-8); 0 when there is nothing to see or when the message is too long
+ * for `out` or for the model: then it has no form, and must not be taken for another one. Pure. */
+size_t df_intent_normalise(const char *text, size_t text_len, char *out, size_t out_max);
 
 #endif

@@ -44,7 +44,20 @@ static void add(struct df_features *f, uint32_t hash)
         if (f->table[at] == slot + 1)
             return;
     f->table[at] = slot + 1;
+    if (f->origins != NULL)
+        f->origins[f->count] = f->here;
     f->places[f->count++] = (uint16_t)at;
+}
+
+/* Says where the features that follow come from: tokens first..last. */
+static void from_tokens(struct df_features *f, size_t first, size_t last)
+{
+    f->here = (struct df_feature_origin){(uint8_t)first, (uint8_t)last, 0};
+}
+
+static void from_fact(struct df_features *f, enum df_fact fact)
+{
+    f->here.fact = (uint8_t)fact;
 }
 
 static uint32_t seed(enum group group)
@@ -52,8 +65,9 @@ static uint32_t seed(enum group group)
     return df_hash_mix(0x811c9dc5u, (uint32_t)group << 24);
 }
 
-static void add_fact(struct df_features *f, uint32_t what, uint32_t value)
+static void add_fact(struct df_features *f, uint32_t what, enum df_fact fact, uint32_t value)
 {
+    from_fact(f, fact);
     add(f, df_hash_mix(df_hash_mix(seed(G_FACT), what), value));
 }
 
@@ -84,19 +98,34 @@ static uint32_t name_of(const struct df_text *text, const struct df_token *t)
 struct names {
     size_t count;
     uint32_t of[DF_TEXT_MAX_TOKENS + 2];
+    uint8_t token[DF_TEXT_MAX_TOKENS + 2]; /* for people; a sentinel stands at its neighbour */
 };
+
+static void put_name(struct names *n, uint32_t name, size_t token)
+{
+    n->of[n->count] = name;
+    n->token[n->count++] = (uint8_t)token;
+}
+
+static void from_names(struct df_features *f, const struct names *n, size_t first, size_t last)
+{
+    from_tokens(f, n->token[first], n->token[last]);
+}
 
 static void add_word_grams(struct df_features *f, const struct names *n)
 {
     for (size_t i = 0; i < n->count; i++) {
+        from_names(f, n, i, i);
         if (i > 0 && i + 1 < n->count)
             add(f, df_hash_mix(seed(G_WORD), n->of[i]));
         if (i + 1 >= n->count)
             break;
         uint32_t two = df_hash_mix(df_hash_mix(seed(G_PAIR), n->of[i]), n->of[i + 1]);
+        from_names(f, n, i, i + 1);
         add(f, two);
         if (i + 2 >= n->count)
             break;
+        from_names(f, n, i, i + 2);
         add(f, df_hash_mix(two, n->of[i + 2]));
         add(f, df_hash_mix(df_hash_mix(seed(G_SKIP), n->of[i]), n->of[i + 2]));
     }
@@ -126,7 +155,7 @@ static void read_pattern(struct names *out, const struct df_text *text, const un
     uint32_t last = 1;
 
     out->count = 0;
-    out->of[out->count++] = 1;
+    put_name(out, 1, 0);
     for (size_t i = 0; i < text->token_count; i++) {
         const struct df_token *t = &text->tokens[i];
         uint32_t bit = df_common_bit(t->hash);
@@ -141,9 +170,10 @@ static void read_pattern(struct names *out, const struct df_text *text, const un
             name = 0x2000000u | (t->classes & ~(uint32_t)DF_CLASS_STOP);
         if (name == last && name <= 4)
             continue;
-        out->of[out->count++] = last = name;
+        put_name(out, name, i);
+        last = name;
     }
-    out->of[out->count++] = 1;
+    put_name(out, 1, text->token_count == 0 ? 0 : text->token_count - 1);
 }
 
 static void add_patterns(struct df_features *f, const struct names *n)
@@ -152,6 +182,7 @@ static void add_patterns(struct df_features *f, const struct names *n)
         uint32_t h = seed(G_PATTERN);
         for (size_t k = 0; k < 5 && i + k < n->count; k++) {
             h = df_hash_mix(h, n->of[i + k]);
+            from_names(f, n, i, i + k);
             if (k > 0)
                 add(f, h);
         }
@@ -166,6 +197,7 @@ static void add_classes(struct df_features *f, const struct df_text *text)
         uint32_t now = text->tokens[i].classes & ~(uint32_t)DF_CLASS_STOP;
         if (text->tokens[i].kind == DF_TOKEN_NUMBER)
             now = 1u << 30;
+        from_tokens(f, i, i);
         for (uint32_t a = 0; a < 31; a++) {
             if ((now >> a & 1) == 0)
                 continue;
@@ -177,6 +209,7 @@ static void add_classes(struct df_features *f, const struct df_text *text)
         before = now;
         all |= now;
     }
+    from_fact(f, DF_FACT_KINDS);
     for (uint32_t a = 0; a < 31; a++)
         for (uint32_t b = a + 1; b < 31; b++)
             if ((all >> a & 1) != 0 && (all >> b & 1) != 0)
@@ -222,40 +255,45 @@ static void add_facts(struct df_features *f, const struct df_chat_line *line,
         asks |= t->kind == DF_TOKEN_PUNCT && text->chars[t->start] == '?';
     }
     length = words < 4 ? words : words < 6 ? 4 : words < 9 ? 5 : words < 14 ? 6 : 7;
-    add_fact(f, F_PLATFORM, platform_number(line));
-    add_fact(f, F_ROLE, (uint32_t)role);
-    add_fact(f, F_LENGTH, length);
-    add_fact(f, F_ASKS, asks);
-    add_fact(f, F_ASKS_SHORT, asks << 8 | length);
-    add_fact(f, F_MONEY, kinds >> DF_TOKEN_MONEY & 1);
-    add_fact(f, F_NUMBER, (kinds >> DF_TOKEN_NUMBER & 1) << 8 | length);
-    add_fact(f, F_MENTION, kinds >> DF_TOKEN_MENTION & 1);
-    add_fact(f, F_EMOJI, text->emoji > 3 ? 3 : (uint32_t)text->emoji);
-    add_fact(f, F_NOTHING_BUT_EMOJI, kinds == 1u << DF_TOKEN_EMOJI);
-    add_fact(f, F_CAPS, text->letters > 4 && text->capitals * 10 > text->letters * 7);
+    add_fact(f, F_PLATFORM, DF_FACT_PLATFORM, platform_number(line));
+    add_fact(f, F_ROLE, DF_FACT_ROLE, (uint32_t)role);
+    add_fact(f, F_LENGTH, DF_FACT_LENGTH, length);
+    add_fact(f, F_ASKS, DF_FACT_QUESTION_MARK, asks);
+    add_fact(f, F_ASKS_SHORT, DF_FACT_QUESTION_MARK, asks << 8 | length);
+    add_fact(f, F_MONEY, DF_FACT_MONEY, kinds >> DF_TOKEN_MONEY & 1);
+    add_fact(f, F_NUMBER, DF_FACT_NUMBER, (kinds >> DF_TOKEN_NUMBER & 1) << 8 | length);
+    add_fact(f, F_MENTION, DF_FACT_MENTION, kinds >> DF_TOKEN_MENTION & 1);
+    add_fact(f, F_EMOJI, DF_FACT_EMOJI, text->emoji > 3 ? 3 : (uint32_t)text->emoji);
+    add_fact(f, F_NOTHING_BUT_EMOJI, DF_FACT_EMOJI, kinds == 1u << DF_TOKEN_EMOJI);
+    add_fact(f, F_CAPS, DF_FACT_CAPITALS, text->letters > 4 && text->capitals * 10 > text->letters * 7);
     if (text->token_count > 0)
-        add_fact(f, F_FIRST, 0x100u | text->tokens[0].kind);
+        add_fact(f, F_FIRST, DF_FACT_FIRST, 0x100u | text->tokens[0].kind);
 }
 
-void df_features_read(struct df_features *out, const struct df_chat_line *line,
-                      const struct df_text *text, enum df_role role, const unsigned char *common)
+void df_features_read_with_origins(struct df_features *out, const struct df_chat_line *line,
+                                   const struct df_text *text, enum df_role role,
+                                   const unsigned char *common,
+                                   struct df_feature_origin *origins)
 {
     struct names names;
     uint32_t whole = seed(G_WHOLE);
 
     out->count = out->chars_from = 0;
+    out->origins = origins;
+    from_tokens(out, 0, 0);
     memset(out->table, 0, sizeof out->table);
     names.count = 0;
-    names.of[names.count++] = 1;
+    put_name(&names, 1, 0);
     for (size_t i = 0; i < text->token_count; i++) {
         const struct df_token *t = &text->tokens[i];
-        names.of[names.count++] = name_of(text, t);
+        put_name(&names, name_of(text, t), i);
         if (t->kind != DF_TOKEN_PUNCT)
             whole = df_hash_mix(whole, name_of(text, t));
     }
-    names.of[names.count++] = 1;
+    put_name(&names, 1, text->token_count == 0 ? 0 : text->token_count - 1);
 
     add_facts(out, line, text, role);
+    from_fact(out, DF_FACT_WHOLE);
     if (text->token_count <= 6)
         add(out, whole);
     add_word_grams(out, &names);
@@ -264,9 +302,17 @@ void df_features_read(struct df_features *out, const struct df_chat_line *line,
     add_patterns(out, &names);
     out->chars_from = out->count;
     /* Last, because they are many: a hostile line loses these first. */
-    for (size_t i = 0; i < text->token_count; i++)
+    for (size_t i = 0; i < text->token_count; i++) {
+        from_tokens(out, i, i);
         if (text->tokens[i].kind == DF_TOKEN_WORD)
             add_char_grams(out, text, &text->tokens[i]);
+    }
+}
+
+void df_features_read(struct df_features *out, const struct df_chat_line *line,
+                      const struct df_text *text, enum df_role role, const unsigned char *common)
+{
+    df_features_read_with_origins(out, line, text, role, common, NULL);
 }
 
 double df_feature_norm(const struct df_features *f)

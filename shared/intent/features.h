@@ -23,7 +23,30 @@
 #define DF_COMMON_BITS  16
 #define DF_COMMON_BYTES ((1u << DF_COMMON_BITS) / 8)
 
+/* What a feature was made of, for people: tokens first..last, or a fact about the whole line. */
+struct df_feature_origin {
+    uint8_t first, last;
+    uint8_t fact; /* 0: the tokens; else enum df_fact */
+};
+
+enum df_fact {
+    DF_FACT_PLATFORM = 1,
+    DF_FACT_ROLE,
+    DF_FACT_LENGTH,
+    DF_FACT_QUESTION_MARK,
+    DF_FACT_MONEY,
+    DF_FACT_NUMBER,
+    DF_FACT_MENTION,
+    DF_FACT_FIRST,
+    DF_FACT_CAPITALS,
+    DF_FACT_EMOJI,
+    DF_FACT_WHOLE, /* the line as one feature */
+    DF_FACT_KINDS, /* kinds of words that meet in the line */
+    DF_FACT_COUNT
+};
+
 struct df_features {
+    struct df_feature_origin *origins, here; /* origins: NULL, or DF_FEATURE_MAX to fill */
     size_t count;
     size_t chars_from;               /* features from here on are n-grams of characters */
     uint16_t places[DF_FEATURE_MAX]; /* used entries of table */
@@ -34,6 +57,12 @@ struct df_features {
  * split; read them with df_feature_slot. `common` has DF_COMMON_BYTES bytes. */
 void df_features_read(struct df_features *out, const struct df_chat_line *line,
                       const struct df_text *text, enum df_role role, const unsigned char *common);
+
+/* The same, and fills origins[0..count), which the caller owns. */
+void df_features_read_with_origins(struct df_features *out, const struct df_chat_line *line,
+                                   const struct df_text *text, enum df_role role,
+                                   const unsigned char *common,
+                                   struct df_feature_origin *origins);
 
 static inline uint32_t df_feature_slot(const struct df_features *f, size_t i)
 {

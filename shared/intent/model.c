@@ -17,7 +17,6 @@
 #include "shared/intent/text.h"
 #include "shared/intent/weights.h"
 
-#define CUT_CONFIDENCE   0.7 /* where DF_CAPTURE_THRESHOLD sits by default */
 #define BUYER_CONFIDENCE 0.5 /* below it the model itself says "not a buyer" */
 
 struct df_intent_model {
@@ -81,8 +80,15 @@ double df_weights_confidence(double probability, double cut)
     if (probability >= 1)
         return 1;
     if (probability < cut)
-        return CUT_CONFIDENCE * probability / cut;
-    return CUT_CONFIDENCE + (1 - CUT_CONFIDENCE) * (probability - cut) / (1 - cut);
+        return DF_CUT_CONFIDENCE * probability / cut;
+    return DF_CUT_CONFIDENCE + (1 - DF_CUT_CONFIDENCE) * (probability - cut) / (1 - cut);
+}
+
+double df_weights_chance(double confidence, double cut)
+{
+    if (confidence < DF_CUT_CONFIDENCE)
+        return cut * confidence / DF_CUT_CONFIDENCE;
+    return cut + (1 - cut) * (confidence - DF_CUT_CONFIDENCE) / (1 - DF_CUT_CONFIDENCE);
 }
 
 static enum df_message_type best_type(const struct df_scores *scores)
@@ -127,7 +133,7 @@ void df_weights_classify(const struct df_weights *w, const struct df_chat_line *
     size_t from, to;
 
     out->is_buyer = false;
-    out->confidence = 0;
+    out->confidence = out->probability = 0;
     out->type = DF_GENERAL;
     out->item[0] = '\0';
     out->value_cents = DF_VALUE_NONE;
@@ -138,8 +144,8 @@ void df_weights_classify(const struct df_weights *w, const struct df_chat_line *
         return;
     df_features_read(&features, line, &text, role, w->common);
     df_weights_score(w, &features, &scores);
-    out->confidence =
-        df_weights_confidence(df_weights_probability(w, scores.buyer), (double)w->cut);
+    out->probability = df_weights_probability(w, scores.buyer);
+    out->confidence = df_weights_confidence(out->probability, (double)w->cut);
     /* Four digits are more than it knows, and what callers see is what the threshold is held to. */
     out->confidence = nearbyint(out->confidence * 1e4) / 1e4;
     out->is_buyer = out->confidence >= BUYER_CONFIDENCE;
@@ -213,4 +219,15 @@ void df_intent_classify(const struct df_intent_model *model, const struct df_cha
                         struct df_verdict *out)
 {
     df_weights_classify(model->weights, line, out);
+}
+
+void df_intent_band(const struct df_intent_model *model, double share, double *low, double *high)
+{
+    df_weights_band(model->weights, share, low, high);
+}
+
+size_t df_intent_explain(const struct df_intent_model *model, const struct df_chat_line *line,
+                         struct df_intent_reason *out, size_t max)
+{
+    return df_weights_explain(model->weights, line, out, max);
 }

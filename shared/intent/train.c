@@ -244,6 +244,11 @@ static void calibrate(const struct trainer *t, struct selection s, struct df_wei
     for (size_t i = 0; i < n; i++)
         rows[i].score = df_weights_probability(w, rows[i].score);
     w->cut = (float)fmin(fmax(df_metric_best_cut(rows, n), 0.01), 0.99);
+    for (size_t i = 0; i < n; i++) {
+        double confidence = df_weights_confidence(rows[i].score, (double)w->cut);
+        size_t bin = (size_t)(confidence * DF_BAND_BINS);
+        w->held_out[bin < DF_BAND_BINS ? bin : DF_BAND_BINS - 1]++;
+    }
     free(rows);
 }
 

@@ -8,8 +8,10 @@
 #include "shared/intent/features.h"
 
 #define DF_WEIGHTS_MAGIC   "DFINTENT"
-#define DF_WEIGHTS_VERSION 1u /* also tells a file of the other byte order */
+#define DF_WEIGHTS_VERSION 2u /* also tells a file of the other byte order */
 #define DF_WEIGHTS_TYPES   4  /* DF_DIRECT_PURCHASE to DF_INTEREST */
+
+#define DF_BAND_BINS 500 /* of confidence, equal ones */
 
 struct df_weights {
     char magic[8];
@@ -22,6 +24,7 @@ struct df_weights {
     float slope, offset;
     float cut; /* the probability that becomes confidence 0.7: best F1 on held-out folds */
     uint32_t reserved;
+    uint32_t held_out[DF_BAND_BINS]; /* lines not trained on, by confidence */
     unsigned char common[DF_COMMON_BYTES];
     int16_t buyer[DF_FEATURE_SLOTS];
     int8_t types[DF_FEATURE_SLOTS][DF_WEIGHTS_TYPES];
@@ -41,8 +44,17 @@ void df_weights_score(const struct df_weights *weights, const struct df_features
                       struct df_scores *out);
 double df_weights_probability(const struct df_weights *weights, double score);
 
-/* The monotone map that puts `cut` at the capture threshold 0.7. */
+/* The monotone map that puts `cut` at the capture threshold 0.7, and back. */
+#define DF_CUT_CONFIDENCE 0.7
 double df_weights_confidence(double probability, double cut);
+double df_weights_chance(double confidence, double cut);
+
+/* df_intent_band of weights in memory. */
+void df_weights_band(const struct df_weights *weights, double share, double *low, double *high);
+
+/* df_intent_explain of weights in memory. */
+size_t df_weights_explain(const struct df_weights *weights, const struct df_chat_line *line,
+                          struct df_intent_reason *out, size_t max);
 
 /* df_intent_classify on weights in memory. The weights are borrowed and not checked. */
 void df_weights_classify(const struct df_weights *weights, const struct df_chat_line *line,

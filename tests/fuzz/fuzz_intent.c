@@ -1,6 +1,7 @@
 /* tests/fuzz/fuzz_intent.c - judges arbitrary bytes. The weights are made up in memory, so that
  * every rule behind the model is reached and no trained file is needed. Input: username, a NUL,
  * message. */
+#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,24 @@ static int is_valid_utf8(const char *text, size_t len)
     return 1;
 }
 
+/* The reasons are texts, the strongest first; the canonical form is text and its well-formed too.
+ */
+static void check_the_rest(const struct df_weights *weights, const struct df_chat_line *line)
+{
+    struct df_intent_reason reasons[40];
+    char form[4096], again[4096];
+    size_t n = df_weights_explain(weights, line, reasons, 40), form_len;
+
+    MUST(n <= 40);
+    for (size_t i = 0; i < n; i++) {
+        MUST(is_valid_utf8(reasons[i].text, strlen(reasons[i].text)));
+        MUST(i == 0 || fabs(reasons[i].weight) <= fabs(reasons[i - 1].weight));
+    }
+    form_len = df_intent_normalise(line->message, line->message_len, form, sizeof form);
+    MUST(form_len <= sizeof form && is_valid_utf8(form, form_len));
+    MUST(df_intent_normalise(form, form_len, again, sizeof again) <= sizeof again);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct df_weights *weights;
@@ -80,6 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     MUST(v.is_buyer || (item_len == 0 && v.value_cents == DF_VALUE_NONE));
     MUST(v.is_buyer == again.is_buyer && v.type == again.type && v.confidence == again.confidence &&
          v.value_cents == again.value_cents && strcmp(v.item, again.item) == 0);
+    check_the_rest(weights, &line);
     free(message);
     return 0;
 }

@@ -462,6 +462,84 @@ static void only_the_first_bytes_of_a_line_count(void **state)
     assert_true(fabs(short_one.confidence - long_one.confidence) < 1e-12);
 }
 
+static void the_band_lies_around_the_cut_and_grows_with_its_share(void **state)
+{
+    static const double shares[] = {0.01, 0.05, 0.1, 0.12, 0.2, 0.5, 0.9};
+    double low, high, width = 0;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(shares); i++) {
+        df_intent_band(model, shares[i], &low, &high);
+        assert_true(low <= 0.7 && high >= 0.7 && low >= 0);
+        assert_true(high - low > width);
+        width = high - low;
+    }
+    df_intent_band(model, 0, &low, &high);
+    assert_true(low == 0.7 && high == 0.7);
+    df_intent_band(model, NAN, &low, &high);
+    assert_true(low == 0.7 && high == 0.7);
+    df_intent_band(model, 1, &low, &high);
+    assert_true(low <= 0 && high > 1);
+}
+
+static size_t explain(const char *username, const char *message, struct df_intent_reason *out,
+                      size_t max)
+{
+    const struct df_chat_line line = {"whatnot",        username, message, 7,
+                                      strlen(username), strlen(message)};
+    return df_intent_explain(model, &line, out, max);
+}
+
+static void reasons_name_the_words_that_decide(void **state)
+{
+    struct df_intent_reason r[40];
+    size_t n = explain("dana88", "how much is the lamp?", r, 40);
+    bool found = false;
+
+    (void)state;
+    assert_true(n > 3);
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0)
+            assert_true(fabs(r[i].weight) <= fabs(r[i - 1].weight));
+        found = found || (strcmp(r[i].text, "\"how much\"") == 0 && r[i].weight > 0);
+    }
+    assert_true(found);
+    assert_int_equal(explain("dana88", "how much is the lamp?", r, 2), 2);
+    assert_int_equal(explain("dana88", "how much", r, 0), 0);
+    assert_int_equal(explain("dana88", " ", r, 40), 0);
+    assert_int_equal(explain("mod_dre", "mine", r, 40), 1);
+    assert_true(r[0].weight < 0);
+}
+
+static void spellings_of_one_text_have_one_form(void **state)
+{
+    static const struct {
+        const char *message, *form;
+    } rows[] = {
+        {"MINE", "mine"},
+        {"  mine \t", "mine"},
+        {"mineeeee", "mine"},
+        {"m\xd1\x96n\xd0\xb5!!!", "mine!"},
+        {"m\xc3\xado", "mio"},
+        {"I'll  take   it", "ill take it"},
+        {"$45", "$45"},
+        {"@Dana_88 45?", "@dana_88 45?"},
+        {"\xf0\x9f\x94\xa5\xf0\x9f\x94\xa5", "\xf0\x9f\x94\xa5"},
+        {"", ""},
+        {"\xe2\x80\x8b", ""},
+    };
+    char out[64];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        size_t n = df_intent_normalise(rows[i].message, strlen(rows[i].message), out, sizeof out);
+        if (n != strlen(rows[i].form) || memcmp(out, rows[i].form, n) != 0)
+            fail_msg("row %zu: \"%.*s\"", i, (int)n, out);
+    }
+    assert_int_equal(df_intent_normalise("how much", 8, out, 8), 8);
+    assert_int_equal(df_intent_normalise("how much", 8, out, 7), 0); /* no room: no form */
+}
+
 static void *judge_many(void *arg)
 {
     static const char *const lines[] = {"mine", "how much is shipping", "lol nice one",
@@ -566,6 +644,9 @@ int main(void)
         cmocka_unit_test(every_word_class_is_found_and_other_words_have_none),
         cmocka_unit_test(hostile_lines_get_a_sane_verdict),
         cmocka_unit_test(only_the_first_bytes_of_a_line_count),
+        cmocka_unit_test(the_band_lies_around_the_cut_and_grows_with_its_share),
+        cmocka_unit_test(reasons_name_the_words_that_decide),
+        cmocka_unit_test(spellings_of_one_text_have_one_form),
         cmocka_unit_test(two_threads_get_the_same_verdicts),
         cmocka_unit_test(damaged_weight_files_are_refused),
         cmocka_unit_test(the_name_tells_the_training),
