@@ -4,8 +4,9 @@
 
 DF_USER=dealflow                     # what root drops to
 # In the order they start, and backwards when they stop; some may be absent. The scraper delivers
-# through nginx, so it ends first and can still bring out what it holds.
-DF_SERVICES='postgres monitor nginx scraper'
+# through nginx, so it ends first and can still bring out what it holds; then the gateway sends its
+# subscribers away, for whom nginx would wait.
+DF_SERVICES='postgres monitor nginx realtime scraper'
 DF_UUID='^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$'
 
 # --- talking to the person ---------------------------------------------------------------------
@@ -415,6 +416,14 @@ df_scraper_health() {
         grep .
 }
 
+# Prints how many WebSockets the realtime gateway has, or fails.
+df_realtime_connections() {
+    curl -fsS -m 3 --unix-socket "$DF_RUN/realtime-metrics.sock" http://localhost/metrics |
+        sed -n 's/^dealflow_realtime_connections //p' | grep .
+}
+
+# Through the door: what the function and what subscribers need.
 df_is_ready() {
-    curl -fsS -m 3 -o /dev/null "$(df_http_url)/readyz"
+    curl -fsS -m 3 -o /dev/null "$(df_http_url)/readyz" &&
+        curl -fsS -m 3 -o /dev/null "$(df_http_url)/realtime/v1/readyz"
 }

@@ -11,12 +11,14 @@ import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { createClient } from '@supabase/supabase-js';
 import WebSocket from 'ws';
 import { FakeSite } from './lib/fakestream.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const BUILD_MS = 600_000; // a first build on a busy machine
-const SERVICES = ['postgres', 'monitor', 'nginx', 'scraper'];
+const SERVICES = ['postgres', 'monitor', 'nginx', 'realtime', 'scraper'];
+const SCRAPER = SERVICES.indexOf('scraper');
 
 let dir, varDir, env, printed, site;
 
@@ -159,11 +161,12 @@ test('status names each service and ends with 0', async () => {
     for (const service of SERVICES)
         assert.match(text, new RegExp(`^${service} +up +${pidOf(service)} +\\d+ s$`, 'm'));
     assert.match(text, new RegExp(`^scraper at http://127.0.0.1:${env.SCRAPER_PORT}, streams watched: 0$`, 'm'));
+    assert.match(text, new RegExp(`^realtime at ${field('URL')}/realtime/v1, connections: 0$`, 'm'));
     assert.match(text, new RegExp(`^ready at ${field('URL')}$`, 'm'));
 });
 
 test('a killed program is back within about a second', async () => {
-    for (const service of ['monitor', 'nginx', 'scraper']) {
+    for (const service of ['monitor', 'nginx', 'realtime', 'scraper']) {
         const pid = pidOf(service);
         await until(`${service} to be up for a second`, 5000, () => // a younger one waits a second
             Number(execFileSync('s6-svstat', ['-o', 'updownfor', join(varDir, 'service', service)])) > 1);
@@ -173,7 +176,8 @@ test('a killed program is back within about a second', async () => {
             if (now <= 0 || now === pid)
                 return false;
             const asked = service === 'scraper' ? scraper('/health')
-                : post(line('still there?'), field('service key'));
+                : service === 'realtime' ? fetch(`${field('URL')}/realtime/v1/readyz`)
+                    : post(line('still there?'), field('service key'));
             return (await asked.catch(() => null))?.status === 200;
         });
         assert.ok(healedMs < 2500, `${service} took ${healedMs} ms`);
@@ -207,8 +211,9 @@ test('a setting in the environment is kept, and restarts only what it concerns',
     const before = SERVICES.map(pidOf);
     await mustRun('up', [], { extra: { ANALYZER: 'off' } });
     const now = SERVICES.map(pidOf);
-    assert.deepEqual([now[0], now[2], now[3]], [before[0], before[2], before[3]]);
     assert.notEqual(now[1], before[1]);
+    const others = (pids) => pids.filter((pid, i) => i !== 1);
+    assert.deepEqual(others(now), others(before));
     assert.deepEqual((await post(line('I will take it!'), field('service key'))).body,
         { success: true, analyzed: false, message: 'Message stored (AI analysis skipped)' });
     await mustRun('up', [], { extra: { ANALYZER: 'auto' } });
@@ -255,8 +260,8 @@ test("a watched stream's chat is in Postgres and at a WebSocket client of the do
     site = await FakeSite.start();
     const before = SERVICES.map(pidOf);
     await mustRun('up', [], { extra: site.settings });
-    assert.deepEqual(SERVICES.map(pidOf).slice(0, 3), before.slice(0, 3));
-    assert.notEqual(pidOf('scraper'), before[3]);
+    assert.deepEqual(SERVICES.map(pidOf).slice(0, SCRAPER), before.slice(0, SCRAPER));
+    assert.notEqual(pidOf('scraper'), before[SCRAPER]);
 
     const token = field('service key');
     const client = new WebSocket(`${field('URL').replace('http', 'ws')}/scraper`, ['dealflow', `bearer.${token}`]);
@@ -275,6 +280,54 @@ test("a watched stream's chat is in Postgres and at a WebSocket client of the do
     assert.ok(events.some((event) => event.type === 'buyer_detected'));
     client.close();
     assert.match(await mustRun('status'), /streams watched: 1$/m);
+});
+
+test('the gateway has a login role of its own and the settings it knows', async () => {
+    const given = readFileSync(`/proc/${pidOf('realtime')}/environ`, 'utf8').split('\0').filter(Boolean);
+    const names = given.map((item) => item.slice(0, item.indexOf('=')));
+    for (const name of ['SUPABASE_SERVICE_ROLE_KEY', 'DATABASE_ADMIN_URL', 'POSTGRES_PASSWORD',
+                        'REALTIME_PASSWORD', 'REALTIME_DATABASE_URL'])
+        assert.ok(!names.includes(name), name);
+    assert.ok(given.includes(`DATABASE_URL=${setting('REALTIME_DATABASE_URL')}`));
+    assert.equal(sql(`select rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls
+                          or rolinherit from pg_roles where rolname = 'dealflow_realtime'`), 'f');
+    assert.equal(sql(`select string_agg(roleid::regrole::text, ' ' order by roleid::regrole::text)
+                      from pg_auth_members where member = 'dealflow_realtime'::regrole`),
+                 'anon authenticated service_role');
+    assert.equal(sql("select count(*) from pg_stat_activity where usename = 'dealflow_realtime'") > 0, true);
+});
+
+test('a subscriber with a user token hears of its rows, also after the gateway was killed', async () => {
+    const token = (await mustRun('token', ['--user', setting('DEMO_USER_ID')])).trim();
+    const supabase = createClient(field('URL'), field('anon key'), {
+        accessToken: async () => token, realtime: { transport: WebSocket },
+        auth: { persistSession: false, autoRefreshToken: false } });
+    try {
+        await supabase.realtime.setAuth();
+        const rows = [], statuses = [], told = [];
+        supabase.channel('deploy')
+            .on('postgres_changes', { event: 'INSERT', schema: 'public', table: 'sales_captured',
+                                      filter: `stream_session_id=eq.${field('session id')}` },
+                ({ new: row }) => rows.push(row))
+            .on('system', {}, ({ message }) => told.push(message))
+            .subscribe((status) => statuses.push(status));
+        const live = () => told.filter((message) => message === 'Subscribed to PostgreSQL').length;
+        await until('the subscription', 10_000, () => live() === 1);
+        assert.match(await mustRun('status'), /^realtime at .*, connections: 1$/m);
+        await post({ ...line('I will take it!'), username: 'heard.one' }, field('service key'));
+        await until('the sale', 5000, () => rows.some((row) => row.buyer_username === 'heard.one'));
+
+        const pid = pidOf('realtime');
+        process.kill(pid, 'SIGKILL');
+        await until('the client to be subscribed again', 20_000, () => live() === 2);
+        assert.notEqual(pidOf('realtime'), pid);
+        assert.ok(statuses.includes('CHANNEL_ERROR'), statuses.join(' '));
+        await post({ ...line('I will take it!'), username: 'heard.two' }, field('service key'));
+        await until('the sale after it', 5000, () => rows.some((row) => row.buyer_username === 'heard.two'));
+    } finally {
+        await supabase.removeAllChannels();
+        supabase.realtime.disconnect();
+    }
 });
 
 test('API_AUTH=off keeps the scraper out of the public door', async () => {
@@ -320,7 +373,8 @@ test('no log holds a key or a chat line', () => {
         const text = readFileSync(join(varDir, 'log', service, 'current'), 'utf8');
         bytes += text.length;
         for (const secret of [setting('JWT_SECRET'), field('anon key'), field('service key'),
-                              setting('POSTGRES_PASSWORD'), 'I will take it'])
+                              setting('POSTGRES_PASSWORD'), setting('REALTIME_PASSWORD'),
+                              'I will take it'])
             assert.ok(!text.includes(secret), `${service} logs ${secret.slice(0, 8)}...`);
     }
     assert.ok(bytes > 200, 'there were hardly any logs to look at');
