@@ -61,12 +61,11 @@ export function commandOf(pid) {
 export const chromiumType = (pid) =>
   commandOf(pid).join(' ').split(' ').find((word) => word.startsWith('--type='))?.slice('--type='.length) ?? '';
 
-// Proportional set size of each: shared pages are divided by those who share them.
-export function pssBytes(pids) {
+function rollupBytes(pids, field) {
   let sum = 0;
   for (const pid of pids) {
     try {
-      const line = fs.readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8').match(/^Pss:\s+(\d+) kB/m);
+      const line = fs.readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8').match(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm'));
       if (line) sum += Number(line[1]) * 1024;
     } catch {
       // ended meanwhile
@@ -74,6 +73,12 @@ export function pssBytes(pids) {
   }
   return sum;
 }
+
+// Proportional set size of each: shared pages are divided by those who share them.
+export const pssBytes = (pids) => rollupBytes(pids, 'Pss');
+
+// Heap, stacks and the like: what a leak makes grow. Pages of files that were only touched are not in it.
+export const anonymousBytes = (pids) => rollupBytes(pids, 'Anonymous');
 
 export const treePssBytes = (root) => pssBytes(tree(root).map((each) => each.pid));
 
