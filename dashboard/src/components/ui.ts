@@ -1,0 +1,82 @@
+// What belongs to this window and not to the data: theme, sound, toasts, what is spoken.
+import type { Alert } from '../lib/alerts';
+import { recall, remember } from '../lib/local';
+import { Topic } from '../lib/topic';
+import { t } from '../texts';
+import { beep, unlockSound } from './sound';
+
+export type Theme = 'system' | 'dark' | 'light';
+
+export interface Toast {
+  id: string;
+  alert: Alert;
+}
+
+const TOASTS = 3;
+const SPEAK_EVERY_MS = 5000; // a burst of buyers is one sentence
+
+export class Ui {
+  readonly changed = new Topic();
+  readonly toastsChanged = new Topic();
+  theme: Theme = (recall('theme') as Theme | undefined) ?? 'system';
+  isSoundOn = recall('sound') !== 'off';
+  hasShortcuts = recall('shortcuts') !== 'off';
+  toasts: Toast[] = [];
+  toastsMore = 0;
+  spoken = '';
+  private unspoken: Alert[] = [];
+  private speaksAt = 0;
+  onSound: (isOn: boolean) => void = () => {};
+
+  setTheme(theme: Theme): void {
+    this.theme = theme;
+    remember('theme', theme === 'system' ? undefined : theme);
+    if (theme === 'system') delete document.documentElement.dataset.theme;
+    else document.documentElement.dataset.theme = theme;
+    this.changed.touch();
+  }
+
+  setSound(isOn: boolean, isTold = true): void {
+    this.isSoundOn = isOn;
+    remember('sound', isOn ? undefined : 'off');
+    if (isOn && isTold) {
+      unlockSound();
+      beep();
+    }
+    if (isTold) this.onSound(isOn);
+    this.changed.touch();
+  }
+
+  setShortcuts(areOn: boolean): void {
+    this.hasShortcuts = areOn;
+    remember('shortcuts', areOn ? undefined : 'off');
+    this.changed.touch();
+  }
+
+  announce(alert: Alert): void {
+    if (this.toasts.length >= TOASTS) {
+      this.toasts = this.toasts.slice(1);
+      this.toastsMore++;
+    }
+    this.toasts = [...this.toasts, { id: alert.id, alert }];
+    this.toastsChanged.touch();
+    if (this.isSoundOn) beep();
+    this.unspoken.push(alert);
+    if (this.unspoken.length === 1) setTimeout(() => this.speak(), Math.max(0, this.speaksAt - Date.now()));
+  }
+
+  dismiss(id: string): void {
+    this.toasts = this.toasts.filter((toast) => toast.id !== id);
+    if (this.toasts.length === 0) this.toastsMore = 0;
+    this.toastsChanged.touch();
+  }
+
+  private speak(): void {
+    const latest = this.unspoken[this.unspoken.length - 1];
+    if (!latest) return;
+    this.spoken = t.toast.spoken(this.unspoken.length, latest.user);
+    this.unspoken = [];
+    this.speaksAt = Date.now() + SPEAK_EVERY_MS;
+    this.toastsChanged.touch();
+  }
+}
