@@ -18,6 +18,7 @@
 #include "fcgi/listen.h"
 #include "fcgi/loop.h"
 #include "fcgi/metrics.h"
+#include "fcgi/weights.h"
 #include "shared/clock.h"
 #include "shared/log.h"
 
@@ -85,32 +86,13 @@ static int check_settings(void)
 
 /* --- start ----------------------------------------------------------------------------------- */
 
-static void default_weights_path(char *out, size_t out_size)
-{
-    char exe[512];
-    ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
-    exe[n < 0 ? 0 : n] = '\0';
-    for (int up = 0; up < 2; up++) { /* .../bin/program -> ... */
-        char *slash = strrchr(exe, '/');
-        if (slash != NULL)
-            *slash = '\0';
-    }
-    (void)snprintf(out, out_size, "%s/share/dealflow/intent.weights", exe);
-}
-
 static enum df_code open_model(struct mrs_app *app, struct df_error *err)
 {
-    char path[600];
     const struct mrs_runtime *rt = app->runtime;
 
     if (rt->analyzer == MRS_ANALYZE_OFF)
         return DF_OK;
-    default_weights_path(path, sizeof path);
-    const char *chosen = rt->config.intent_weights == NULL ? path : rt->config.intent_weights;
-    enum df_code rc = df_intent_model_open(&app->model, chosen, err);
-    if (rc != DF_OK)
-        (void)df_error_wrap(err, "INTENT_WEIGHTS");
-    return rc;
+    return mrs_weights_open(&app->model, rt->config.intent_weights, err);
 }
 
 static enum df_code open_gateway(struct mrs_app *app, struct df_error *err)
