@@ -10,6 +10,7 @@
 #include "realtime/join.h"
 #include "realtime/plan.h"
 #include "realtime/resolve.h"
+#include "realtime/stretch.h"
 
 #define PAGE_ROWS "1000" /* of which RT_BATCH_ROWS are resolved at once */
 
@@ -17,10 +18,10 @@ const struct rt_db_statement rt_catch_up_statements[] = {
     {"position", "select place, seen, xid, seq, had, made_at, key, reason"
                  " from dealflow.realtime_position($1, $2, $3::text[], $4::uuid, $5)"},
     {"missed",
-     "select snapshot, seq, stream_session_id, table_schema, table_name, op, at, age_ms, ids,"
+     "select cut, seq, stream_session_id, table_schema, table_name, op, at, age_ms, ids,"
      " keys, old_rows from dealflow.realtime_missed($1, $2, $3::text[], $4::uuid,"
-     " $5::pg_snapshot, $6::xid8, $7::bigint, $8::int, $9::pg_snapshot, $10::pg_snapshot,"
-     " $11::bigint, $12::bigint, " PAGE_ROWS ")"},
+     " $5::pg_snapshot, $6::xid8, $7::bigint, $8::int, $9::pg_snapshot, $10::pg_snapshot[],"
+     " $11::bigint, $12::int, $13::bigint, " PAGE_ROWS ")"},
     {"made",
      "select made_at, key, stream_session_id, table_schema, table_name, op, at, age_ms, ids,"
      " keys, old_rows from dealflow.realtime_made($1, $2, $3::uuid, $4::timestamptz, $5::jsonb,"
@@ -38,7 +39,7 @@ struct rt_catch_up {
     struct rt_index *index;           /* of the one interest */
     struct rt_place until;            /* last is NULL before it is known */
     char *position[POSITION_COLUMNS]; /* heap; place is NULL before it is known */
-    char after[24];                   /* seq of the last entry that was sent */
+    struct rt_stretch stretch;        /* of the change log */
     int64_t row_count;
     char *session; /* borrowed from the question, NULL when any */
     char ops[32];  /* {INSERT,UPDATE} */
@@ -100,7 +101,7 @@ struct rt_catch_up *rt_catch_up_new(struct rt_changes *changes, struct rt_questi
     catch_up->changes = changes;
     catch_up->question = question;
     catch_up->session = question->session[0] == '\0' ? NULL : question->session;
-    (void)snprintf(catch_up->after, sizeof catch_up->after, "-1");
+    rt_stretch_init(&catch_up->stretch);
     (void)snprintf(catch_up->ops, sizeof catch_up->ops, "{%s%s%s",
                    (question->events & RT_INSERT) != 0 ? "INSERT," : "",
                    (question->events & RT_UPDATE) != 0 ? "UPDATE," : "",
@@ -116,6 +117,7 @@ void rt_catch_up_free(struct rt_catch_up *catch_up)
         return;
     for (size_t i = 0; i < POSITION_COLUMNS; i++)
         free(catch_up->position[i]);
+    rt_stretch_release(&catch_up->stretch);
     rt_place_release(&catch_up->until);
     rt_index_free(catch_up->index);
     rt_question_free(catch_up->question);
@@ -150,8 +152,17 @@ static bool find_until(struct rt_catch_up *catch_up)
     return is_found;
 }
 
-static enum df_code find_position(struct rt_catch_up *catch_up, struct rt_db *db,
-                                  struct df_error *err)
+static bool set_position(struct rt_catch_up *catch_up, int column, const char *text)
+{
+    char *copy = strdup(text);
+
+    free(catch_up->position[column]);
+    catch_up->position[column] = copy;
+    return copy != NULL;
+}
+
+static enum df_code ask_position(struct rt_catch_up *catch_up, struct rt_db *db,
+                                 struct df_error *err)
 {
     const struct rt_question *question = catch_up->question;
     const char *const params[] = {question->schema, question->table, catch_up->ops,
@@ -161,20 +172,54 @@ static enum df_code find_position(struct rt_catch_up *catch_up, struct rt_db *db
 
     if (rc != DF_OK)
         return rc;
-    for (int i = 0; i < POSITION_COLUMNS; i++) {
-        if (PQgetisnull(result, 0, i))
-            continue;
-        catch_up->position[i] = strdup(PQgetvalue(result, 0, i));
-        if (catch_up->position[i] == NULL)
+    for (int i = POSITION_COLUMNS - 1; i >= 0; i--) /* place last: it tells that all is there */
+        if (!PQgetisnull(result, 0, i) && !set_position(catch_up, i, PQgetvalue(result, 0, i)))
             rc = df_error_set(err, DF_ENOMEM, "out of memory");
-    }
     PQclear(result);
     return rc;
 }
 
 static bool is_from_log(const struct rt_catch_up *catch_up)
 {
-    return strcmp(catch_up->position[PLACE], "log") == 0;
+    return strcmp(catch_up->position[PLACE], "log") == 0 ||
+           strcmp(catch_up->position[PLACE], "time") == 0;
+}
+
+static enum df_code find_position(struct rt_catch_up *catch_up, struct rt_db *db,
+                                  struct df_error *err)
+{
+    struct rt_changes *changes = catch_up->changes;
+    const struct rt_spot *spot = &catch_up->question->spot;
+    char *const *position = catch_up->position;
+    char seq[24], had[24];
+
+    (void)pthread_mutex_lock(&changes->lock);
+    bool is_at_spot = rt_stretch_begin_at_spot(&catch_up->stretch, &changes->cuts, spot);
+    (void)pthread_mutex_unlock(&changes->lock);
+    if (is_at_spot) { /* x_after need not be looked for */
+        (void)snprintf(seq, sizeof seq, "%lld", (long long)spot->seq);
+        (void)snprintf(had, sizeof had, "%u", spot->n);
+        return set_position(catch_up, SEQ, seq) && set_position(catch_up, HAD, had) &&
+                       set_position(catch_up, PLACE, "log")
+                   ? DF_OK
+                   : df_error_set(err, DF_ENOMEM, "out of memory");
+    }
+    enum df_code rc = ask_position(catch_up, db, err);
+    if (rc != DF_OK || !is_from_log(catch_up))
+        return rc;
+    (void)pthread_mutex_lock(&changes->lock);
+    bool is_exact = strcmp(position[PLACE], "log") == 0 &&
+                    rt_stretch_begin_at_entry(&catch_up->stretch, &changes->cuts,
+                                              strtoull(position[XID], NULL, 10),
+                                              strtoll(position[SEQ], NULL, 10));
+    if (!is_exact)
+        rt_stretch_begin(&catch_up->stretch, &changes->cuts);
+    (void)pthread_mutex_unlock(&changes->lock);
+    if (is_exact) { /* what its entry saw is known better */
+        free(catch_up->position[SEEN]);
+        catch_up->position[SEEN] = NULL;
+    }
+    return DF_OK;
 }
 
 static enum df_code read_page(struct rt_catch_up *catch_up, struct rt_db *db, PGresult **out,
@@ -182,33 +227,27 @@ static enum df_code read_page(struct rt_catch_up *catch_up, struct rt_db *db, PG
 {
     const struct rt_question *question = catch_up->question;
     const struct rt_place *until = &catch_up->until;
+    const struct rt_stretch *stretch = &catch_up->stretch;
     char *const *position = catch_up->position;
-    const char *upto = until->upto[0] == '\0' ? until->last : until->upto;
     char seq[24];
 
-    (void)snprintf(seq, sizeof seq, "%lld", (long long)until->seq);
     if (is_from_log(catch_up)) {
-        const char *const params[] = {question->schema,
-                                      question->table,
-                                      catch_up->ops,
-                                      catch_up->session,
-                                      position[SEEN],
-                                      position[XID],
-                                      position[SEQ],
-                                      position[HAD],
-                                      until->last,
-                                      upto,
-                                      seq,
-                                      catch_up->after};
-        return rt_db_execute(db, "missed", 12, params, out, err);
+        const char *const params[] = {
+            question->schema,   question->table,   catch_up->ops,
+            catch_up->session,  position[SEEN],    position[XID] == NULL ? "0" : position[XID],
+            position[SEQ],      position[HAD],     stretch->last,
+            stretch->cuts.data, stretch->upto_seq, stretch->after_cut,
+            stretch->after_seq};
+        return rt_db_execute(db, "missed", 13, params, out, err);
     }
+    (void)snprintf(seq, sizeof seq, "%lld", (long long)until->seq);
     const char *const params[] = {question->schema,
                                   question->table,
                                   catch_up->session,
                                   position[MADE_AT],
                                   position[KEY],
                                   until->last,
-                                  upto,
+                                  until->upto[0] == '\0' ? until->last : until->upto,
                                   seq};
     return rt_db_execute(db, "made", 8, params, out, err);
 }
@@ -256,7 +295,11 @@ static bool advance(struct rt_catch_up *catch_up, const PGresult *result, size_t
     int last = (int)sent - 1;
 
     if (is_from_log(catch_up)) {
-        (void)snprintf(catch_up->after, sizeof catch_up->after, "%s", PQgetvalue(result, last, 1));
+        struct rt_stretch *stretch = &catch_up->stretch;
+        (void)snprintf(stretch->after_cut, sizeof stretch->after_cut, "%s",
+                       PQgetvalue(result, last, 0));
+        (void)snprintf(stretch->after_seq, sizeof stretch->after_seq, "%s",
+                       PQgetvalue(result, last, 1));
         return true;
     }
     char *made_at = strdup(PQgetvalue(result, last, 0)), *key = strdup(PQgetvalue(result, last, 1));
@@ -285,8 +328,7 @@ static void on_failed(void *arg, bool is_filter, uint32_t id, const char *why)
 
 static void on_query(void *arg, int64_t us)
 {
-    struct rt_catch_up *catch_up = arg;
-    rt_count_query(catch_up->changes, us);
+    rt_count_query(((struct rt_catch_up *)arg)->changes, us);
 }
 
 static enum df_code send_page(struct rt_catch_up *catch_up, struct rt_db *db,
@@ -322,12 +364,44 @@ static enum df_code send_page(struct rt_catch_up *catch_up, struct rt_db *db,
     return rc;
 }
 
+static enum df_code next_stretch(struct rt_catch_up *catch_up, bool *is_over, struct df_error *err)
+{
+    struct rt_changes *changes = catch_up->changes;
+
+    (void)pthread_mutex_lock(&changes->lock);
+    enum df_code rc =
+        rt_stretch_next(&catch_up->stretch, &changes->cuts, &catch_up->until, is_over, err);
+    (void)pthread_mutex_unlock(&changes->lock);
+    return rc;
+}
+
+/* Where in the order of delivery an entry of the page is. */
+static void place_entry(const struct rt_catch_up *catch_up, struct rt_entry *entry,
+                        const PGresult *result, size_t row)
+{
+    const struct rt_stretch *stretch = &catch_up->stretch;
+
+    if (!is_from_log(catch_up))
+        return;
+    if (stretch->is_known)
+        entry->cut = stretch->first - 1 + strtoull(PQgetvalue(result, (int)row, 0), NULL, 10);
+    if (entry->seq == strtoll(catch_up->position[SEQ], NULL, 10))
+        entry->had = (uint32_t)strtoul(catch_up->position[HAD], NULL, 10);
+}
+
 static enum df_code run_page(struct rt_catch_up *catch_up, struct rt_db *db, bool *is_more,
                              struct df_error *err)
 {
     PGresult *result = NULL;
-    enum df_code rc = read_page(catch_up, db, &result, err);
+    enum df_code rc = DF_OK;
+    bool is_over = false;
 
+    if (is_from_log(catch_up) && catch_up->stretch.cuts.len == 0)
+        rc = next_stretch(catch_up, &is_over, err);
+    *is_more = !is_over;
+    if (rc != DF_OK || is_over)
+        return rc;
+    rc = read_page(catch_up, db, &result, err);
     if (rc != DF_OK)
         return rc;
     size_t total = (size_t)PQntuples(result);
@@ -337,11 +411,15 @@ static enum df_code run_page(struct rt_catch_up *catch_up, struct rt_db *db, boo
     for (size_t i = 0; rc == DF_OK && i < total; i++) {
         struct rt_entry *entry = &entries[i];
         rt_entry_read(entry, result, i);
+        place_entry(catch_up, entry, result, i);
         if (!rt_index_match(catch_up->index, entry->schema, entry->table, rt_event_of(entry->op),
                             entry->session, &entry->matches))
             rc = df_error_set(err, DF_ENOMEM, "out of memory");
     }
-    *is_more = total > 0;
+    if (total == 0 && is_from_log(catch_up))
+        df_buf_reset(&catch_up->stretch.cuts); /* the next one, please */
+    else
+        *is_more = total > 0;
     if (rc == DF_OK)
         rc = send_page(catch_up, db, entries, total, result, err);
     for (size_t i = 0; entries != NULL && i < total; i++)

@@ -61,8 +61,10 @@ void rt_place_release(struct rt_place *place)
 
 bool rt_place_copy(struct rt_place *out, const struct rt_place *place)
 {
-    *out = (struct rt_place){
-        .last = strdup(place->last), .upto = strdup(place->upto), .seq = place->seq};
+    *out = (struct rt_place){.last = strdup(place->last),
+                             .upto = strdup(place->upto),
+                             .seq = place->seq,
+                             .cut = place->cut};
     if (out->last != NULL && out->upto != NULL)
         return true;
     rt_place_release(out);
@@ -128,6 +130,8 @@ struct rt_changes_event *rt_event_of_entry(enum rt_changes_event_type type,
     copy_text(event->op, sizeof event->op, entry->op);
     copy_text(event->session, sizeof event->session, entry->session);
     copy_text(event->commit_timestamp, sizeof event->commit_timestamp, entry->at);
+    event->cut = entry->cut;
+    event->seq = entry->seq;
     event->row = rows;
     event->row_count = row_count;
     return event;
@@ -348,7 +352,7 @@ void rt_changes_policy(struct rt_changes *changes, uint64_t token, const char *c
 void rt_changes_catch_up(struct rt_changes *changes, uint64_t token, const char *schema,
                          const char *table, unsigned events, const char *filter_json,
                          const char *session, const char *claims_json, const char *x_after,
-                         uint64_t until_version)
+                         const struct rt_spot *spot, uint64_t until_version)
 {
     struct rt_question *q = question_new(RT_ASK_CATCH_UP, token);
     bool is_complete = q != NULL && keep(&q->schema, schema) && keep(&q->table, table) &&
@@ -356,6 +360,7 @@ void rt_changes_catch_up(struct rt_changes *changes, uint64_t token, const char 
                        keep(&q->claims, claims_json) && keep(&q->x_after, x_after);
     if (q != NULL) {
         q->events = events;
+        q->spot = *spot;
         q->until_version = until_version;
     }
     put_if(changes, q, is_complete, RT_ASK_CATCH_UP, token);
@@ -483,6 +488,7 @@ void rt_changes_free(struct rt_changes *changes)
         rt_question_free(question);
     for (size_t i = 0; i < RT_MILESTONES; i++)
         rt_place_release(&changes->milestone[i].place);
+    rt_cuts_release(&changes->cuts);
     rt_plan_free(changes->plan);
     close_fd(changes->stop_fd);
     close_fd(changes->reader_fd);

@@ -40,9 +40,19 @@ void rt_changes_publish(struct rt_changes *changes, struct rt_plan *plan);
 
 /* --- what comes back --------------------------------------------------------------------------- */
 
+/* A place in the order of delivery, of this gateway only: that of the n-th row of an entry of the
+ * change log. */
+struct rt_spot {
+    uint64_t cut; /* see realtime/cuts.h; 0: not known */
+    int64_t seq;
+    uint32_t n;
+    bool is_live; /* all that came after it until now came live */
+};
+
 /* One changed row as one role sees it. */
 struct rt_row {
     char role[64];
+    uint32_t n;         /* which row of the log entry, from 1 */
     char *id;           /* primary key as JSON text: to tell rows apart in catch-up */
     char *columns;      /* JSON array [{"name","type"},..] */
     char *record;       /* JSON object text, NULL for DELETE */
@@ -71,6 +81,8 @@ struct rt_changes_event {
     /* CHANGES, CATCH_UP */
     char schema[64], table[64], op[8], session[37];
     char commit_timestamp[32]; /* 2026-11-22T10:00:00.123Z */
+    uint64_t cut; /* with seq the place of the rows in the order of delivery; 0: not known */
+    int64_t seq;
     struct rt_row *row;
     size_t row_count;
     uint64_t plan_version; /* the plan that filter_ids and claims_ids belong to */
@@ -109,14 +121,15 @@ void rt_changes_check(struct rt_changes *changes, uint64_t token, const char *ro
 void rt_changes_policy(struct rt_changes *changes, uint64_t token, const char *claims_json,
                        const char *topic, const char *extension);
 /* Rows of the table that were committed after `x_after` (the id of the last row the client has, or a
- * timestamp), as INSERT (or as the log says), under these claims and this filter, oldest first, in pages,
- * up to what the plan of version `until` covers live: together they are every row once. So publish a
+ * timestamp), as INSERT (or as the log says), under these claims and this filter, in the order of
+ * delivery, in pages, up to what the plan of version `until` covers live: together they are every row
+ * once. A spot that is still remembered is where to begin instead of x_after. So publish a
  * new version for it, even of an unchanged plan, and hold live rows of this binding back until is_last:
  * a client that has a live row is taken to have all that came before. */
 void rt_changes_catch_up(struct rt_changes *changes, uint64_t token, const char *schema,
                          const char *table, unsigned events, const char *filter_json,
                          const char *session, const char *claims_json, const char *x_after,
-                         uint64_t until_version);
+                         const struct rt_spot *spot, uint64_t until_version);
 void rt_changes_cancel(struct rt_changes *changes, uint64_t token); /* no more pages, please */
 
 /* Tells the other gateways (and nobody here): text is opaque, up to 3 MB; at most once, unordered with

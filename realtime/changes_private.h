@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "realtime/changes.h"
+#include "realtime/cuts.h"
 #include "realtime/db.h"
 #include "realtime/entry.h"
 
@@ -20,6 +21,7 @@ struct rt_question {
     char *role, *schema, *table, *filter, *select; /* CHECK; some of CATCH_UP */
     char *claims, *topic, *extension;              /* POLICY; claims of CATCH_UP */
     char *session, *x_after;                       /* CATCH_UP */
+    struct rt_spot spot;
     unsigned events;
     uint64_t until_version;
     char *text; /* SEND */
@@ -38,6 +40,8 @@ struct rt_question *rt_question_take(struct rt_question_list *list);
 struct rt_place {
     char *last, *upto; /* heap: pg_snapshot as text */
     int64_t seq;
+    uint64_t cut;  /* the number of last, see realtime/cuts.h; upto has the next one */
+    bool is_empty; /* upto sees nothing new, and has no number */
 };
 /* A plan came into force at this place. */
 struct rt_milestone {
@@ -68,6 +72,7 @@ struct rt_changes {
     size_t send_bytes;                            /* of those questions that are messages */
     struct rt_milestone milestone[RT_MILESTONES]; /* a ring, oldest overwritten */
     uint64_t milestone_count;
+    struct rt_cuts cuts;
     struct rt_changes_stats stats;
     int64_t latency_us[RT_LATENCIES];
     uint64_t latency_count;

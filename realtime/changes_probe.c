@@ -2,7 +2,8 @@
  *   {"plan":{"version":1,"interests":[{"schema","table","events","session","filter","claims"}]}}
  *   {"check":{"role","schema","table","filter","select"},"token":1}
  *   {"policy":{"claims","topic","extension"},"token":2}
- *   {"catch_up":{"schema","table","events","filter","session","claims","x_after","until"},"token":3}
+ *   {"catch_up":{"schema","table","events","filter","session","claims","x_after","until",
+ *                "cut","seq","n","is_live"},"token":3}     the last four, or none, are a spot
  *   {"cancel":3}   {"send":"text"}   {"stats":true}
  *   {"hold":true}  takes no events until {"hold":false}
  *   {"quiet":true} counts rows and measures how late they are, instead of printing them
@@ -80,12 +81,12 @@ static json_t *rows_of(const struct rt_changes_event *event)
     json_t *rows = json_array();
     for (size_t i = 0; i < event->row_count; i++) {
         const struct rt_row *row = &event->row[i];
-        json_array_append_new(rows, json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "role",
-                                              row->role, "id", parsed(row->id), "columns",
-                                              parsed(row->columns), "record", parsed(row->record),
-                                              "old_record", parsed(row->old_record), "filters",
-                                              ids_of(row->filter_ids, row->filter_count), "claims",
-                                              ids_of(row->claims_ids, row->claims_count)));
+        json_array_append_new(
+            rows, json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "role", row->role, "n",
+                            (int)row->n, "id", parsed(row->id), "columns", parsed(row->columns),
+                            "record", parsed(row->record), "old_record", parsed(row->old_record),
+                            "filters", ids_of(row->filter_ids, row->filter_count), "claims",
+                            ids_of(row->claims_ids, row->claims_count)));
     }
     return rows;
 }
@@ -120,12 +121,13 @@ static void print_event(const struct rt_changes_event *event)
     case RT_EVENT_CHANGES:
     case RT_EVENT_CATCH_UP:
         json_object_update_new(
-            out, json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:b, s:b, s:s, s:o}", "schema",
-                           event->schema, "table", event->table, "op", event->op, "session",
-                           event->session, "at", event->commit_timestamp, "plan",
-                           (json_int_t)event->plan_version, "token", (json_int_t)event->token, "ok",
-                           event->is_ok, "last", event->is_last, "error", event->error, "rows",
-                           rows_of(event)));
+            out,
+            json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:s, s:o}", "schema",
+                      event->schema, "table", event->table, "op", event->op, "session",
+                      event->session, "at", event->commit_timestamp, "cut", (json_int_t)event->cut,
+                      "seq", (json_int_t)event->seq, "plan", (json_int_t)event->plan_version,
+                      "token", (json_int_t)event->token, "ok", event->is_ok, "last", event->is_last,
+                      "error", event->error, "rows", rows_of(event)));
         break;
     case RT_EVENT_PLAN:
         json_object_set_new(out, "version", json_integer((json_int_t)event->plan_version));
@@ -231,7 +233,11 @@ static void publish(const json_t *from)
 static void ask(const json_t *line)
 {
     uint64_t token = number_of(line, "token");
-    const json_t *q = NULL;
+    const json_t *q = json_object_get(line, "catch_up");
+    const struct rt_spot spot = {.cut = number_of(q, "cut"),
+                                 .seq = (int64_t)number_of(q, "seq"),
+                                 .n = (uint32_t)number_of(q, "n"),
+                                 .is_live = json_is_true(json_object_get(q, "is_live"))};
 
     if ((q = json_object_get(line, "check")) != NULL)
         rt_changes_check(changes, token, text_of(q, "role"), text_of(q, "schema"),
@@ -243,7 +249,7 @@ static void ask(const json_t *line)
         rt_changes_catch_up(changes, token, text_of(q, "schema"), text_of(q, "table"),
                             (unsigned)number_of(q, "events"), text_of(q, "filter"),
                             text_of(q, "session"), text_of(q, "claims"), text_of(q, "x_after"),
-                            number_of(q, "until"));
+                            &spot, number_of(q, "until"));
 }
 
 static void run_line(const char *text)

@@ -12,7 +12,10 @@ struct pg_result;
 
 /* All texts are borrowed from the result. */
 struct rt_entry {
+    uint64_t cut; /* the caller's: see realtime/cuts.h; 0: not known */
     int64_t seq;
+    uint32_t had;     /* the caller's: rows left out before the first */
+    size_t first_row; /* rt_resolve's: among those of the batch */
     const char *schema, *table, *op, *at;
     const char *session;  /* "" when there is none */
     const char *ids;      /* array of uuids, or NULL: then */

@@ -238,7 +238,7 @@ static void deliver_some(struct rt_hub *hub, struct rt_channel *channel,
         int n = snprintf(ids + len, sizeof ids - len, "%s%u", len == 0 ? "" : ",", binding->id);
         len += (size_t)n;
         if (binding->position != NULL)
-            rt_missed_note(binding, event, row);
+            rt_missed_note_live(binding, event, row);
     }
     struct rt_blob *blob = rt_fanout_frame(hub, channel, ids, first->select, row);
     if (blob == NULL) {
@@ -257,6 +257,9 @@ static void deliver(struct rt_hub *hub, struct rt_channel *channel,
         return;
     if (rt_channel_is_expired(channel, now_s)) {
         channel->skipped_rows = true;
+        for (struct rt_binding *binding = channel->hit; binding != NULL;
+             binding = binding->next_hit)
+            binding->spot.is_live = false; /* x_after, if it is forgotten before the new token */
         return;
     }
     /* Bindings that are being given missed rows get this one after those. */

@@ -130,6 +130,7 @@ struct rt_binding {
     int64_t again_ms;
 
     char *position; /* the last row the client has, as x_after; NULL: it does not care */
+    struct rt_spot spot; /* the same, or a later one that came live */
     struct rt_missed *missed; /* it is being given missed rows; NULL: rows go out at once */
     struct rt_binding *next_hit;
 };
@@ -292,8 +293,9 @@ void rt_missed_on_rows(struct rt_hub *hub, void *missed, const struct rt_changes
 void rt_missed_hold(struct rt_hub *hub, struct rt_binding *binding,
                     const struct rt_changes_event *event, const struct rt_row *row);
 void rt_missed_feed(struct rt_hub *hub); /* as much as the clients' queues take */
-void rt_missed_note(struct rt_binding *binding, const struct rt_changes_event *event,
-                    const struct rt_row *row); /* the client has this row */
+/* The client has this row, which came live. */
+void rt_missed_note_live(struct rt_binding *binding, const struct rt_changes_event *event,
+                         const struct rt_row *row);
 
 /* broadcast.c */
 struct rt_broadcast {

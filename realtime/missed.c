@@ -152,17 +152,26 @@ void rt_missed_on_plan(struct rt_hub *hub)
         missed->state = RUNNING;
         rt_changes_catch_up(hub->changes, missed->token, binding->schema, binding->table,
                             binding->events, binding->filter, binding->session,
-                            binding->channel->claims.json, binding->position, missed->version);
+                            binding->channel->claims.json, binding->position, &binding->spot,
+                            missed->version);
     }
 }
 
 /* --- where the client is ------------------------------------------------------------------------
  */
 
-/* A new row is known by its id, a change by its time: an id would lead back to when its row was
- * new. */
-void rt_missed_note(struct rt_binding *binding, const struct rt_changes_event *event,
-                    const struct rt_row *row)
+void rt_missed_note_live(struct rt_binding *binding, const struct rt_changes_event *event,
+                         const struct rt_row *row)
+{
+    binding->spot =
+        (struct rt_spot){.cut = event->cut, .seq = event->seq, .n = row->n, .is_live = true};
+}
+
+/* The same for a row that waits here, and what to look for when its spot is forgotten before it has
+ * gone out. A new row is known by its id, a change by its time: an id would lead back to when its
+ * row was new. */
+static void note(struct rt_binding *binding, const struct rt_changes_event *event,
+                 const struct rt_row *row)
 {
     const char *text = event->commit_timestamp;
     size_t len = strlen(text);
@@ -173,6 +182,7 @@ void rt_missed_note(struct rt_binding *binding, const struct rt_changes_event *e
         text = row->id + (is_text ? 1 : 0);
         len = strlen(row->id) - (is_text ? 2 : 0);
     }
+    binding->spot = (struct rt_spot){.cut = event->cut, .seq = event->seq, .n = row->n};
     char *position = strndup(text, len);
     if (position == NULL)
         return; /* the one before it repeats a row, that is all */
@@ -221,7 +231,7 @@ void rt_missed_hold(struct rt_hub *hub, struct rt_binding *binding,
         !put_row(hub, missed, &missed->live, row))
         return;
     if (missed->state == DRAINING)
-        rt_missed_note(binding, event, row);
+        note(binding, event, row);
     if (is_full(hub, missed))
         pause_search(hub, missed);
 }
@@ -277,7 +287,7 @@ void rt_missed_on_rows(struct rt_hub *hub, void *arg, const struct rt_changes_ev
     for (size_t i = 0; i < event->row_count && !channel->is_doomed; i++) {
         rt_fanout_begin(hub, event, &event->row[i]);
         if (put_row(hub, missed, &missed->rows, &event->row[i]))
-            rt_missed_note(missed->binding, event, &event->row[i]);
+            note(missed->binding, event, &event->row[i]);
         rt_fanout_end(hub);
     }
     if (channel->is_doomed)

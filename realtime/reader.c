@@ -109,7 +109,18 @@ static void record_milestone(struct reader *reader, uint64_t version)
     rt_fd_raise(changes->control_fd);
 }
 
-/* Where reading begins: now. */
+/* The number of a cut that was added; 0: no memory. */
+static uint64_t add_cut(struct reader *reader, const char *snapshot, uint32_t entries)
+{
+    struct rt_changes *changes = reader->changes;
+
+    (void)pthread_mutex_lock(&changes->lock);
+    uint64_t number = rt_cuts_add(&changes->cuts, snapshot, entries);
+    (void)pthread_mutex_unlock(&changes->lock);
+    return number;
+}
+
+/* Where reading begins: now. What was committed since reading ended is a cut like any other. */
 static enum df_code find_place(struct reader *reader, struct df_error *err)
 {
     const char *const params[] = {NULL, NULL, "0", "1"};
@@ -120,7 +131,9 @@ static enum df_code find_place(struct reader *reader, struct df_error *err)
         return rc;
     reader->place = (struct rt_place){.last = strdup(PQgetvalue(result, 0, 0)), .upto = strdup("")};
     PQclear(result);
-    if (reader->place.last == NULL || reader->place.upto == NULL) {
+    if (reader->place.last != NULL)
+        reader->place.cut = add_cut(reader, reader->place.last, RT_CUT_UNKNOWN);
+    if (reader->place.cut == 0 || reader->place.upto == NULL) {
         rt_place_release(&reader->place);
         return df_error_set(err, DF_ENOMEM, "out of memory");
     }
@@ -202,8 +215,10 @@ static enum df_code run_page(struct reader *reader, const PGresult *result, stru
 
     if (entries == NULL)
         return df_error_set(err, DF_ENOMEM, "out of memory");
-    for (size_t i = 0; i < total; i++)
+    for (size_t i = 0; i < total; i++) {
         rt_entry_read(&entries[i], result, i);
+        entries[i].cut = reader->place.cut + 1;
+    }
     while (rc == DF_OK && first < total && reader->place.last != NULL) {
         size_t end = first, row_count = 0;
         while (end < total && (end == first || row_count + entries[end].row_count <= WINDOW_ROWS))
@@ -241,6 +256,54 @@ static enum df_code ask_page(struct reader *reader, const char *const *params, P
     return rc;
 }
 
+/* A page was found; the first one says up to where this read goes. */
+static enum df_code note_page(struct reader *reader, const PGresult *result, struct df_error *err)
+{
+    struct rt_changes *changes = reader->changes;
+    struct rt_place *place = &reader->place;
+    const char *snapshot = PQgetvalue(result, 0, 0);
+    size_t found = rt_entry_count(result);
+
+    if (place->upto[0] != '\0') {
+        (void)pthread_mutex_lock(&changes->lock);
+        rt_cuts_add_entries(&changes->cuts, (uint32_t)found);
+        (void)pthread_mutex_unlock(&changes->lock);
+        return DF_OK;
+    }
+    char *upto = strdup(snapshot);
+    if (upto == NULL || (found > 0 && add_cut(reader, snapshot, (uint32_t)found) == 0)) {
+        free(upto);
+        return df_error_set(err, DF_ENOMEM, "out of memory");
+    }
+    free(place->upto);
+    place->upto = upto;
+    place->is_empty = found == 0;
+    return DF_OK;
+}
+
+/* The read is complete: the next one begins where it ended. */
+static enum df_code end_read(struct reader *reader, struct df_error *err)
+{
+    struct rt_changes *changes = reader->changes;
+    struct rt_place *place = &reader->place;
+    char *none = strdup("");
+
+    if (none == NULL)
+        return df_error_set(err, DF_ENOMEM, "out of memory");
+    free(place->last);
+    place->last = place->upto;
+    place->upto = none;
+    place->seq = 0;
+    if (!place->is_empty) {
+        place->cut++;
+        return DF_OK;
+    }
+    (void)pthread_mutex_lock(&changes->lock);
+    rt_cuts_replace(&changes->cuts, place->last);
+    (void)pthread_mutex_unlock(&changes->lock);
+    return DF_OK;
+}
+
 /* Reads one page; *is_more when there is another one. */
 static enum df_code read_page(struct reader *reader, bool *is_more, struct df_error *err)
 {
@@ -256,28 +319,12 @@ static enum df_code read_page(struct reader *reader, bool *is_more, struct df_er
     enum df_code rc = ask_page(reader, params, &result, err);
     if (rc != DF_OK)
         return rc;
-    if (is_first) {
-        char *upto = strdup(PQgetvalue(result, 0, 0));
-        if (upto == NULL) {
-            PQclear(result);
-            return df_error_set(err, DF_ENOMEM, "out of memory");
-        }
-        free(place->upto);
-        place->upto = upto;
-    }
     *is_more = rt_entry_count(result) == limit;
-    rc = run_page(reader, result, err);
+    rc = note_page(reader, result, err);
+    if (rc == DF_OK)
+        rc = run_page(reader, result, err);
     PQclear(result);
-    if (rc == DF_OK && !*is_more && place->last != NULL) {
-        char *none = strdup("");
-        if (none == NULL)
-            return df_error_set(err, DF_ENOMEM, "out of memory");
-        free(place->last);
-        place->last = place->upto;
-        place->upto = none;
-        place->seq = 0;
-    }
-    return rc;
+    return rc == DF_OK && !*is_more && place->last != NULL ? end_read(reader, err) : rc;
 }
 
 static enum df_code read_on(struct reader *reader, struct df_error *err)

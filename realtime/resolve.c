@@ -141,7 +141,8 @@ static bool prepare(struct rt_batch *batch)
     if (batch->entry_of == NULL || batch->passed == NULL)
         return false;
     for (size_t e = 0; e < batch->entry_count; e++) {
-        const struct rt_entry *entry = batch->entries[e];
+        struct rt_entry *entry = batch->entries[e];
+        entry->first_row = n;
         for (size_t i = 0; i < entry->row_count; i++)
             batch->entry_of[n++] = (uint32_t)e;
         if (entry->ids != NULL)
@@ -381,7 +382,8 @@ static bool make_row(struct rt_batch *batch, const struct rt_seen_row *seen,
         list->cap = cap;
     }
     struct rt_row *row = &list->at[list->count++];
-    *row = (struct rt_row){0};
+    const struct rt_entry *entry = batch->entries[batch->entry_of[seen->n]];
+    *row = (struct rt_row){.n = entry->had + (uint32_t)(seen->n - entry->first_row) + 1};
     const char *role = PQgetvalue(result, seen->line, RT_ROWS_ROLE);
     size_t len = strnlen(role, sizeof row->role - 1);
     memcpy(row->role, role, len);

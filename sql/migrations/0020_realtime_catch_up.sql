@@ -1,11 +1,14 @@
 -- What a client missed: rows after the last one it has, up to where live delivery to it begins.
 --
--- Rows reach clients in the order in which transactions became visible, which no number tells. So a
--- position is an entry of the change log, the one of the client's last row, and what that entry could
--- see when it was written: all of that was delivered before it. Missed is what it could not see, less
--- the entry itself and what its transaction logged before it. Nothing is left out by this. What ran at
--- the same moment as the entry and was delivered before it comes a second time: that cannot be told
--- from what was delivered after it.
+-- Rows reach clients in the order in which transactions became visible, which no number tells. The
+-- gateway remembers it: the snapshots between which it read ("cuts", see realtime/cuts.h). An entry
+-- was delivered with the first cut that sees it, among those of one cut by seq. So when this gateway
+-- delivered the client's last row, all that was delivered before it is known, and each row comes once.
+--
+-- When it did not (it was restarted meanwhile, or the client was with another gateway), what the
+-- entry of that row could see when it was written was delivered before it, and missed is all it could
+-- not see. Nothing is left out by this, but what was written at the same moment as the entry and
+-- delivered before it comes a second time.
 --
 -- Where the log was trimmed beyond the position, rows are taken from the table by the time they were
 -- made (created_at, inserted_at, captured_at or started_at), as INSERT.
@@ -62,6 +65,7 @@ revoke all on function dealflow.realtime_time_column(regclass) from public;
 
 -- Where the client is. p_after is the key of its last row, or a timestamp. The place is
 --     log    entry (xid, seq) of the change log, of whose ids the first `had` were delivered
+--     time   the same, but the client may have had other entries than what that one saw
 --     table  rows made at made_at after the row of that key (null: all of that moment)
 --     error  says why there is none
 create or replace function dealflow.realtime_position(
@@ -80,6 +84,7 @@ declare
     key_type text;
     candidates jsonb := '[]';  -- keys of rows that may be the client's last one
     is_key boolean := false;
+    is_single boolean;
     start xid8;
     entry record;
 begin
@@ -135,6 +140,7 @@ begin
 
     -- The entry of that row: near its time, else among the last ones.
     if candidates <> '[]' then
+        is_single := pg_catalog.jsonb_array_length(candidates) = 1;
         for start in
             select dealflow.realtime_xid_at(made_at - interval '10 s') where made_at is not null
             union all
@@ -154,34 +160,48 @@ begin
             where c.table_schema = p_schema and c.table_name = p_table and c.op = any (p_ops)
               and (p_session is null or c.stream_session_id = p_session)
               and exists (select from pg_catalog.jsonb_array_elements(candidates) k where c.keys @> k)
-            order by c.xid, c.seq
+            -- Of several rows what the one written first saw was delivered before any of them.
+            order by case when is_single then c.xid end, c.seq
             limit 1;
             exit when found;
         end loop;
         if entry.seen is not null then
-            place := 'log';
+            place := case when is_single then 'log' else 'time' end;
             seen := entry.seen;
             xid := entry.xid;
             seq := entry.seq;
             -- Several rows of one moment: which of them the client has is not known.
-            had := case when pg_catalog.jsonb_array_length(candidates) > 1 then 0 else (
+            had := case when not is_single then 0 else (
                 select k.n from pg_catalog.jsonb_array_elements(entry.keys) with ordinality as k (key, n)
                 where k.key = candidates -> 0 limit 1) end;
             return;
         end if;
     elsif made_at is not null then
-        -- A time of no row: after the newest entry that is not later.
-        select l.xid, l.seq, l.seen into entry
+        -- The commit_timestamp of an event, which has milliseconds: it comes again, with whatever else
+        -- has that time. An entry is hardly ever a second later than its transaction's first.
+        select l.xid, l.seq, l.seen, 0 as had into entry
         from dealflow.change_log l
-        where l.xid <= dealflow.realtime_xid_at(made_at) and l.at <= made_at
-        order by l.xid desc, l.seq desc
+        where l.xid >= dealflow.realtime_xid_at(made_at - interval '10 s')
+          and l.xid <= dealflow.realtime_xid_at(made_at + interval '10 s')
+          and l.at >= made_at and l.at < made_at + interval '1 ms'
+          and l.table_schema = p_schema and l.table_name = p_table and l.op = any (p_ops)
+          and (p_session is null or l.stream_session_id = p_session)
+        order by l.seq
         limit 1;
+        if not found then
+            -- A time of no row: after the newest entry that is not later.
+            select l.xid, l.seq, l.seen, 1000000000 as had into entry
+            from dealflow.change_log l
+            where l.xid <= dealflow.realtime_xid_at(made_at) and l.at <= made_at
+            order by l.xid desc, l.seq desc
+            limit 1;
+        end if;
         if entry.seen is not null then
-            place := 'log';
+            place := 'time';
             seen := entry.seen;
             xid := entry.xid;
             seq := entry.seq;
-            had := 1000000000;
+            had := entry.had;
             return;
         end if;
     end if;
@@ -202,23 +222,29 @@ comment on function dealflow.realtime_position(text, text, text[], uuid, text) i
 revoke all on function dealflow.realtime_position(text, text, text[], uuid, text) from public;
 grant execute on function dealflow.realtime_position(text, text, text[], uuid, text) to service_role;
 
--- A page of the log between a position and the beginning of live delivery: what p_last sees, and of
--- what p_upto sees the entries up to p_upto_seq. At most p_limit rows, unless one entry has more; the
--- page after the last is empty. Columns as in dealflow.realtime_log().
+-- The form of this function before it knew the order of delivery.
+drop function if exists dealflow.realtime_missed(text, text, text[], uuid, pg_snapshot, xid8, bigint,
+    integer, pg_snapshot, pg_snapshot, bigint, bigint, integer);
+
+-- A page of the log in the order of delivery: what the cuts see (of what only the last one sees, the
+-- entries up to p_upto_seq), less what the client had: all that p_last sees, all that p_seen sees, the
+-- first p_had ids of the entry p_seq, and what its transaction logged before it. At most
+-- p_limit rows, unless one entry has more; the page after the last is empty. Columns as in
+-- dealflow.realtime_log(), but for `cut`: which of the cuts, from 1.
 create or replace function dealflow.realtime_missed(
     p_schema text, p_table text, p_ops text[], p_session uuid,
-    p_seen pg_snapshot, p_xid xid8, p_seq bigint, p_had integer,
-    p_last pg_snapshot, p_upto pg_snapshot, p_upto_seq bigint,
-    p_after bigint, p_limit integer
+    p_seen pg_snapshot, p_xid xid8, p_seq bigint, p_had integer,    -- null, 0, -, 0: nothing
+    p_last pg_snapshot, p_cuts pg_snapshot[], p_upto_seq bigint,    -- p_last null: nothing
+    p_after_cut integer, p_after_seq bigint, p_limit integer        -- end of the page before
 ) returns table (
-    snapshot pg_snapshot, seq bigint, stream_session_id uuid, table_schema text, table_name text,
+    cut integer, seq bigint, stream_session_id uuid, table_schema text, table_name text,
     op text, at text, age_ms bigint, ids uuid[], keys jsonb, old_rows jsonb
 )
 language sql stable
 security definer
 set search_path = ''
 as $$
-    select null::pg_snapshot, c.seq, c.stream_session_id, c.table_schema, c.table_name, c.op,
+    select c.cut, c.seq, c.stream_session_id, c.table_schema, c.table_name, c.op,
         pg_catalog.to_char(c.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 0::bigint,
         c.ids[1 + c.had :],
         case when c.had = 0 then c.keys else (
@@ -230,33 +256,43 @@ as $$
             from pg_catalog.jsonb_array_elements(c.old_rows) with ordinality as o (old, n)
             where o.n > c.had) end
     from (
-        select l.*, case when l.xid = p_xid and l.seq = p_seq then p_had else 0 end as had,
+        select l.*, of_cut.n as cut, case when l.seq = p_seq then p_had else 0 end as had,
             sum(coalesce(pg_catalog.cardinality(l.ids), pg_catalog.jsonb_array_length(l.keys)))
-                over (order by l.seq) as row_count, pg_catalog.row_number() over (order by l.seq) as place
+                over (order by of_cut.n, l.seq) as row_count,
+            pg_catalog.row_number() over (order by of_cut.n, l.seq) as place
         from dealflow.change_log l
-        where l.xid >= least(pg_catalog.pg_snapshot_xmin(p_seen), p_xid)
+        cross join lateral (
+            select case pg_catalog.cardinality(p_cuts) when 1 then 1 else (
+                select min(k.n)::integer from pg_catalog.unnest(p_cuts) with ordinality as k (snapshot, n)
+                where pg_catalog.pg_visible_in_snapshot(l.xid, k.snapshot)) end as n
+        ) as of_cut
+        where l.xid >= coalesce(pg_catalog.pg_snapshot_xmin(p_last),
+                least(pg_catalog.pg_snapshot_xmin(p_seen), p_xid))
+          and l.xid < pg_catalog.pg_snapshot_xmax(p_cuts[pg_catalog.cardinality(p_cuts)])
+          and pg_catalog.pg_visible_in_snapshot(l.xid, p_cuts[pg_catalog.cardinality(p_cuts)])
+          and (p_last is null or not pg_catalog.pg_visible_in_snapshot(l.xid, p_last))
           -- A transaction's own id is not among those its snapshot names as running.
-          and (l.xid = p_xid or not pg_catalog.pg_visible_in_snapshot(l.xid, p_seen))
-          and not (l.xid = p_xid and (l.seq < p_seq or l.seq = p_seq and p_had >=
-              coalesce(pg_catalog.cardinality(l.ids), pg_catalog.jsonb_array_length(l.keys))))
-          and (pg_catalog.pg_visible_in_snapshot(l.xid, p_last)
-              or pg_catalog.pg_visible_in_snapshot(l.xid, p_upto) and l.seq <= p_upto_seq)
+          and (p_seen is null or l.xid = p_xid or not pg_catalog.pg_visible_in_snapshot(l.xid, p_seen))
+          and not (l.xid = p_xid and l.seq < p_seq)
+          and not (l.seq = p_seq and p_had >=
+              coalesce(pg_catalog.cardinality(l.ids), pg_catalog.jsonb_array_length(l.keys)))
           and l.table_schema = p_schema and l.table_name = p_table and l.op = any (p_ops)
           and (p_session is null or l.stream_session_id = p_session)
-          and l.seq > p_after
-        order by l.seq
+          and (of_cut.n > p_after_cut or of_cut.n = p_after_cut and l.seq > p_after_seq)
+          and (of_cut.n < pg_catalog.cardinality(p_cuts) or l.seq <= p_upto_seq)
+        order by of_cut.n, l.seq
         limit p_limit
     ) as c
     where c.row_count <= p_limit or c.place = 1
-    order by c.seq
+    order by c.cut, c.seq
 $$;
 comment on function dealflow.realtime_missed(text, text, text[], uuid, pg_snapshot, xid8, bigint,
-    integer, pg_snapshot, pg_snapshot, bigint, bigint, integer) is
+    integer, pg_snapshot, pg_snapshot[], bigint, integer, bigint, integer) is
     'A page of what a client missed; called by realtime/catch_up.c';
 revoke all on function dealflow.realtime_missed(text, text, text[], uuid, pg_snapshot, xid8, bigint,
-    integer, pg_snapshot, pg_snapshot, bigint, bigint, integer) from public;
+    integer, pg_snapshot, pg_snapshot[], bigint, integer, bigint, integer) from public;
 grant execute on function dealflow.realtime_missed(text, text, text[], uuid, pg_snapshot, xid8, bigint,
-    integer, pg_snapshot, pg_snapshot, bigint, bigint, integer) to service_role;
+    integer, pg_snapshot, pg_snapshot[], bigint, integer, bigint, integer) to service_role;
 
 -- The same from the table: a page of rows by their time, each as an entry of its own, whose `made_at`
 -- and key are the next position. Rows that will come live are left out.

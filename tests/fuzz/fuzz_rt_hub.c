@@ -217,7 +217,7 @@ void rt_changes_policy(struct rt_changes *changes, uint64_t token, const char *c
 void rt_changes_catch_up(struct rt_changes *changes, uint64_t token, const char *schema,
                          const char *table, unsigned event_mask, const char *filter_json,
                          const char *session, const char *claims_json, const char *x_after,
-                         uint64_t until_version)
+                         const struct rt_spot *spot, uint64_t until_version)
 {
     (void)changes;
     (void)schema;
@@ -227,6 +227,7 @@ void rt_changes_catch_up(struct rt_changes *changes, uint64_t token, const char 
     (void)session;
     (void)claims_json;
     (void)x_after;
+    (void)spot;
     (void)until_version;
     put_event(RT_EVENT_CATCH_UP, token);
 }

@@ -84,10 +84,10 @@ class Probe {
   }
 
   // Resolves to { rows: [[op, row], ..], last }.
-  async catchUp(table, x_after, { events = INSERT, session = '', filter = '[]', claims = service, version } = {}) {
+  async catchUp(table, x_after, { events = INSERT, session = '', filter = '[]', claims = service, version, spot = {} } = {}) {
     const token = ++this.token;
     this.send({
-      catch_up: { schema: 'public', table, events, filter, session, claims, x_after, until: version ?? this.version },
+      catch_up: { schema: 'public', table, events, filter, session, claims, x_after, until: version ?? this.version, ...spot },
       token,
     });
     const last = await this.next('the end of a catch-up', (e) => e.event === 'catch_up' && e.token === token && e.last, { timeoutMs: 60_000 });
@@ -491,6 +491,102 @@ describe('catching up', () => {
     await probe.plan(wants('chat_messages'));
     for (const n of [0, 100, 179, 180, 498, 499])
       assert.deepEqual(ids(await probe.catchUp('chat_messages', rows[n].id)), rows.slice(n + 1).map((row) => row.id), `after row ${n}`);
+  });
+
+  // Rows of transactions that overlap, in the order in which they came live: [{ id, cut, seq, n }].
+  async function overlapping(probe, seed) {
+    const random = () => { seed = (seed * 1103515245 + 12345) % 2147483648; return seed / 2147483648; };
+    const writers = await Promise.all(Array.from({ length: 6 }, connect));
+    const open = new Set();
+    let said = 0;
+    for (let step = 0; step < 150; step++) {
+      const writer = writers[Math.floor(random() * writers.length)];
+      if (!open.has(writer)) {
+        await writer.query('begin');
+        open.add(writer);
+      } else if (random() < 0.5) {
+        const many = random() < 0.1 ? 200 : 1 + Math.floor(random() * 3); // 200: two entries of the log
+        await writer.query(`insert into public.chat_messages (stream_session_id, username, message, created_at)
+          select $1, 'viewer', n::text, clock_timestamp() from generate_series(1, $2::int) n`, [sessions[said % 2], many]);
+        said += many;
+      } else {
+        await writer.query('commit');
+        open.delete(writer);
+        // As often as not the gateway reads before the next one commits.
+        if (random() < 0.5) await settled(probe);
+      }
+      if (step === 75) await db.query(`select pg_terminate_backend(pid) from pg_stat_activity where usename = 'dealflow_realtime'`);
+    }
+    for (const writer of open) await writer.query('commit');
+    await settled(probe);
+    for (const writer of writers) await writer.end();
+    return probe.changes().flatMap((e) => e.rows.map((row) => ({ id: row.id, cut: e.cut, seq: e.seq, n: row.n })));
+  }
+
+  test('transactions that overlap: each row once and in the order in which it came live, from wherever', { timeout: 120_000 }, async (t) => {
+    // Without the marks of settled().
+    const ids = (caught) => caught.rows.filter(([, row]) => /^\d+$/.test(row.record.message)).map(([, row]) => row.id);
+    const probe = await start();
+    await probe.plan(wants('chat_messages'));
+    await settled(probe);
+    const live = await overlapping(probe, 7);
+    assert.ok(live.some((row, i) => i > 0 && row.seq < live[i - 1].seq), 'none overlapped: nothing was tested');
+    assert.equal(new Set(live.map((row) => row.id)).size, live.length);
+    await probe.plan(wants('chat_messages'));
+    const places = live.map((_, i) => i).filter((i) => i % 7 === 0 || (i > 0 && live[i].seq < live[i - 1].seq));
+    for (const i of places) {
+      const after = live.slice(i + 1).map((row) => row.id);
+      const { id, ...spot } = live[i];
+      assert.deepEqual(ids(await probe.catchUp('chat_messages', id)), after, `after row ${i}`);
+      // What the hub remembers says the same, whatever x_after is.
+      assert.deepEqual(ids(await probe.catchUp('chat_messages', 'nonsense', { spot })), after, `after spot ${i}`);
+    }
+    const one = ids(await probe.catchUp('chat_messages', live[3].id, { session: sessions[1], filter: bySession(sessions[1]) }));
+    assert.ok(one.length > 20);
+    assert.deepEqual(one, live.slice(4).map((row) => row.id).filter((id) => one.includes(id)));
+    // Another gateway did not see the order: nothing is missing, and only what overlapped comes again.
+    const other = await start();
+    await other.plan(wants('chat_messages'));
+    let again = 0;
+    for (const i of places) {
+      const got = new Set(ids(await other.catchUp('chat_messages', live[i].id)));
+      assert.ok(live.slice(i + 1).every((row) => got.has(row.id)), `a row is missing after row ${i}`);
+      assert.ok(!got.has(live[i].id));
+      again += got.size - (live.length - i - 1);
+    }
+    t.diagnostic(`${live.length} rows, ${places.length} places; another gateway repeats ${again} rows in all`);
+  });
+
+  test('a gateway that had nobody for a while still knows where it was', async () => {
+    const probe = await start();
+    await probe.plan(wants('chat_messages'));
+    const slow = await connect();
+    await slow.query('begin');
+    const first = await say(0, 'begins first', slow);
+    const last = await say(0, 'ends first');
+    await probe.next('the row', (e) => e.event === 'changes' && e.rows[0].id === last.id);
+    await probe.plan(); // the only subscriber is gone
+    await slow.query('commit');
+    await slow.end();
+    const missed = await say(1, 'meanwhile');
+    await probe.plan(wants('chat_messages'));
+    assert.deepEqual(ids(await probe.catchUp('chat_messages', last.id)), [first.id, missed.id]);
+    assert.deepEqual(ids(await probe.catchUp('chat_messages', first.id)), [missed.id]);
+  });
+
+  test('from the time of a change, which comes again', async () => {
+    const probe = await start();
+    await probe.plan(wants('chat_messages', { events: ALL }));
+    const { id } = await say(0, 'one');
+    await db.query('update public.chat_messages set message = $2 where id = $1', [id, 'two']);
+    const update = await probe.next('the update', (e) => e.op === 'UPDATE' && e.rows[0].id === id);
+    const other = await say(0, 'three');
+    await settled(probe);
+    await probe.plan(wants('chat_messages', { events: ALL }));
+    const { rows } = await probe.catchUp('chat_messages', update.at, { events: ALL });
+    const got = rows.map(([op, row]) => [op, row.id]);
+    assert.ok(got.some(([op, each]) => op === 'UPDATE' && each === id));
+    assert.ok(got.some(([op, each]) => op === 'INSERT' && each === other.id));
   });
 
   test('from a timestamp: of a row, of several, and of none', async () => {

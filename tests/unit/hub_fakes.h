@@ -170,6 +170,7 @@ struct ask { /* the last of its kind */
 };
 
 static struct ask last_check, last_policy, last_catch_up, last_cancel;
+static struct rt_spot last_spot; /* of last_catch_up */
 static struct rt_plan *last_plan;
 static size_t plans_published;
 static char *sent_text[64]; /* to other gateways */
@@ -271,7 +272,7 @@ void rt_changes_policy(struct rt_changes *changes, uint64_t token, const char *c
 void rt_changes_catch_up(struct rt_changes *changes, uint64_t token, const char *schema,
                          const char *table, unsigned events, const char *filter_json,
                          const char *session, const char *claims_json, const char *x_after,
-                         uint64_t until_version)
+                         const struct rt_spot *spot, uint64_t until_version)
 {
     (void)changes;
     (void)schema;
@@ -279,6 +280,7 @@ void rt_changes_catch_up(struct rt_changes *changes, uint64_t token, const char 
     (void)events;
     (void)filter_json;
     (void)session;
+    last_spot = *spot;
     note(&last_catch_up, token, claims_json, x_after, "");
     last_catch_up.version = until_version;
 }
@@ -441,6 +443,8 @@ static inline struct rt_row *put_row(const char *op, const char *id)
     (void)snprintf(event->op, sizeof event->op, "%s", op);
     (void)snprintf(event->commit_timestamp, sizeof event->commit_timestamp,
                    "2026-11-22T10:00:00.123Z");
+    event->cut = 7;
+    event->seq = atoi(id);
     event->row = calloc(1, sizeof *event->row);
     event->row_count = 1;
     assert_non_null(event->row);
@@ -448,6 +452,7 @@ static inline struct rt_row *put_row(const char *op, const char *id)
     (void)snprintf(record, sizeof record, "{\"id\": %s, \"body\": \"hello\"}", id);
     (void)snprintf(row->role, sizeof row->role, "anon");
     row->id = strdup(id);
+    row->n = 1;
     row->columns = strdup("[{\"name\": \"id\", \"type\": \"int8\"}, "
                           "{\"name\": \"body\", \"type\": \"text\"}]");
     row->record = strcmp(op, "DELETE") == 0 ? NULL : strdup(record);

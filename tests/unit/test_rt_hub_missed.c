@@ -172,7 +172,10 @@ static void rows_left_out_after_expiry_are_missed_rows(void **state)
     say(client,
         "[\"1\",\"5\",\"realtime:room\",\"access_token\",{\"access_token\":\"anon ann 60\"}]");
     assert_int_equal(last_catch_up.count, 2);
-    assert_string_equal(last_catch_up.what, "4");
+    assert_int_equal(last_spot.cut, 7); /* of row 4, the last one it has */
+    assert_int_equal(last_spot.seq, 4);
+    assert_int_equal(last_spot.n, 1);
+    assert_false(last_spot.is_live); /* row 5 was left out */
     close_client(client);
 }
 
