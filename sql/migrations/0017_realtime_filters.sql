@@ -20,12 +20,13 @@ declare
     type_sql text;
     type_schema name;
     type_oid oid;
+    is_array boolean;
     sql text;
 begin
     -- A type's own name means it without a length, which would cut values.
     select pg_catalog.format('t.%I', a.attname), pg_catalog.format('%I.%I', n.nspname, ty.typname),
-        n.nspname, ty.oid
-    into column_sql, type_sql, type_schema, type_oid
+        n.nspname, ty.oid, ty.typcategory = 'A'
+    into column_sql, type_sql, type_schema, type_oid, is_array
     from pg_catalog.pg_attribute a
     join pg_catalog.pg_type ty on ty.oid = a.atttypid
     join pg_catalog.pg_namespace n on n.oid = ty.typnamespace
@@ -58,16 +59,23 @@ begin
             case pg_catalog.lower(value) when 'null' then column_sql || ' is null'
                 when 'true' then column_sql || ' is true' when 'false' then column_sql || ' is false'
                 when 'unknown' then column_sql || ' is unknown' end
+        -- There are no arrays of arrays: such values are cast one by one.
+        when wanted = 'in' and is_array then
+            pg_catalog.format('case when %1$s is not null then exists (select'
+                ' from pg_catalog.unnest(%3$L::pg_catalog.text[]) as v (value) where %1$s %2$s v.value::%4$s) end',
+                column_sql, operator,
+                array(select pg_catalog.jsonb_array_elements_text(p_condition -> 'values')), type_sql)
         when wanted = 'in' then
             pg_catalog.format('%s %s any (%L::%s[])', column_sql, operator,
                 array(select pg_catalog.jsonb_array_elements_text(p_condition -> 'values')), type_sql)
         when wanted = 'which' then
             pg_catalog.format('(select coalesce(pg_catalog.array_agg(v.id), ''{}'')'
                 ' from rows from (pg_catalog.unnest(%L::pg_catalog.int4[]), pg_catalog.unnest(%L::%s[]))'
-                ' as v (id, value) where %s %s v.value)',
+                ' as v (id, value) where %s %s v.value%s)',
                 array(select pg_catalog.jsonb_array_elements_text(p_condition -> 'ids')),
-                array(select pg_catalog.jsonb_array_elements_text(p_condition -> 'values')), type_sql,
-                column_sql, operator)
+                array(select pg_catalog.jsonb_array_elements_text(p_condition -> 'values')),
+                case when is_array then 'pg_catalog.text' else type_sql end, column_sql, operator,
+                case when is_array then '::' || type_sql else '' end)
         when wanted in ('like', 'ilike', 'match', 'imatch') and type_schema = 'pg_catalog' then
             pg_catalog.format('%s %s %L::pg_catalog.text', column_sql, operator, value)
         when wanted = 'isdistinct' then
@@ -193,6 +201,10 @@ begin
          from pg_catalog.jsonb_array_elements(p_filter) with ordinality as list (c, n)),
         case when p_select = '[]' then 'nil' else p_select::text end)
     into parameters;
+    -- What is wrong comes after it, and must not be cut off.
+    if pg_catalog.length(parameters) > 300 then
+        parameters := pg_catalog.left(parameters, 296) || '...]';
+    end if;
 
     if not exists (select from pg_catalog.pg_roles where rolname = p_role) then
         return pg_catalog.format('role "%s" does not exist', p_role);
