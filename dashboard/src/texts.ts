@@ -114,7 +114,7 @@ export const t = {
     finding: 'Looking for a show',
     by: (host: string) => `by ${host}`,
     viewers: (count: number) => many(count, 'viewer'),
-    perMinute: 'lines a minute',
+    perMinute: 'lines/min',
     messages: 'lines',
     buyers: 'buyers',
     offered: 'offered',

@@ -12,8 +12,10 @@ import type { Monitor } from '../data/monitor';
 type Which = 'all' | 'open' | 'done';
 const WHICH: Which[] = ['all', 'open', 'done'];
 
-export function exportCsv(monitor: Monitor, alerts: readonly Alert[]): void {
-  const rows = alerts.map((each) => [
+async function exportCsv(monitor: Monitor, alerts: readonly Alert[]): Promise<void> {
+  // Without the database the file has gaps, but there is a file.
+  const complete = await monitor.complete(alerts).catch(() => alerts);
+  const rows = complete.map((each) => [
     new Date(each.at).toISOString(), monitor.nameOf(each.sessionId), each.user, each.text, each.item, each.offer, each.confidence, each.type,
     each.isConfirmed ? 'yes' : 'no', monitor.isContacted(each.id) ? 'yes' : 'no', each.id,
   ]);
@@ -77,7 +79,7 @@ export function BuyersOf({ alerts, title, level, hasOlder = false }: Props) {
           <Heading>{title}</Heading>
           <p className="muted">{t.buyers.total(found.length, money(offered))}</p>
         </div>
-        <button type="button" className="button" disabled={found.length === 0} onClick={() => exportCsv(monitor, found)}>
+        <button type="button" className="button" disabled={found.length === 0} onClick={() => void exportCsv(monitor, found)}>
           <Icon name="export" />{t.buyers.csv}
         </button>
       </div>

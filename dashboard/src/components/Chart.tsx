@@ -112,16 +112,16 @@ function options(now: { current: Picture }, element: HTMLElement): uPlot.Options
   return {
     width: Math.max(200, element.clientWidth),
     height: HEIGHT,
-    padding: [12, hasRight ? 4 : 14, 0, 0],
+    padding: [12, hasRight ? 4 : 30, 0, 0],
     legend: { live: true },
     cursor: { drag: { x: false, y: false }, points: { size: 7 } },
     scales: {
-      x: { time: picture.isTime, ...(picture.isTime ? {} : { range: (_u, min, max) => [min - (max - min) * 0.03, max + (max - min) * 0.03] }) },
+      x: { time: picture.isTime, range: (_u, min, max) => room(min, max, now.current) },
       y: { range: (_u, _min, max) => [0, Math.max(1, max * 1.08)] },
       right: { range: (_u, _min, max) => [0, Math.max(1, max * 1.08)] },
     },
     axes: [
-      { ...axis, grid: { show: false }, ...(picture.isTime ? { values: timeLabels } : { values: (_u, xs) => xs.map((x) => (now.current.xFormat ?? String)(x)) }) },
+      { ...axis, size: 32, grid: { show: false }, ...(picture.isTime ? { values: timeLabels } : { values: (_u, xs) => xs.map((x) => (now.current.xFormat ?? String)(x)) }) },
       { ...axis, size: 46, values: (_u, ys) => ys.map((y) => (Number.isInteger(y) ? count(y) : '')) },
       ...(hasRight ? [{ ...axis, scale: 'right', side: 1 as const, size: 60, grid: { show: false }, values: (_u: uPlot, ys: number[]) => ys.map(money) }] : []),
     ],
@@ -161,6 +161,15 @@ function options(now: { current: Picture }, element: HTMLElement): uPlot.Options
       ],
     },
   };
+}
+
+// Bars need half of their width beside the first and the last; one bucket alone gets a minute.
+function room(min: number, max: number, picture: Picture): [number, number] {
+  if (!Number.isFinite(min) || !Number.isFinite(max)) return [0, 1];
+  if (max <= min) return picture.isTime ? [min - 30, max + 30] : [min - 1, max + 1];
+  const hasBars = picture.columns.some((each) => each.kind === 'bars');
+  const step = picture.x.length > 1 ? (picture.x[1] as number) - (picture.x[0] as number) : 0;
+  return hasBars ? [min - step * 0.6, max + step * 0.6] : [min, max];
 }
 
 const clock = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit' });

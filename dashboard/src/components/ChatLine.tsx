@@ -20,12 +20,12 @@ export const ChatLine = memo(function ChatLine({ line }: { line: Line }) {
         {line.role !== 'viewer' && <span className="tag role">{line.role === 'host' ? t.feed.host : t.feed.moderator}</span>}
         <span className="line-text">{line.text}</span>
       </p>
+      {line.isQuestion && <span className="tag question">{t.feed.question}</span>}
       {line.isBuyer && (
         <span className="tag buyer">
           {t.feed.buyer}{line.confidence !== null && <span title={t.feed.sure(percent(line.confidence))}> {percent(line.confidence)}</span>}
         </span>
       )}
-      {line.isQuestion && !line.isBuyer && <span className="tag question">{t.feed.question}</span>}
     </li>
   );
 });

@@ -11,7 +11,7 @@ export function LivePage() {
   useTopic(monitor.changed);
   const streams = [...monitor.streams.values()].sort((a, b) => Number(b.isActive) - Number(a.isActive) || b.startedAt - a.startedAt);
   return (
-    <div className="live">
+    <div className="live-page">
       <div className="live-main">
         <h1 className="hidden">{t.nav.live}</h1>
         <StartForm />

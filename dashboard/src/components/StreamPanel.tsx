@@ -2,7 +2,7 @@
 import { useCallback, useRef, useState } from 'react';
 import type { Stream } from '../data/monitor';
 import type { LineFilter } from '../lib/feed';
-import { count, money } from '../lib/format';
+import { count, moneyShort } from '../lib/format';
 import { showName } from '../lib/address';
 import { t } from '../texts';
 import { FeedView, type FeedHandle } from './FeedView';
@@ -72,7 +72,7 @@ function Figures({ stream }: { stream: Stream }) {
     [count(stream.messages), t.stream.messages, ''],
     [count(stream.perMinute), t.stream.perMinute, ''],
     [count(buyers), t.stream.buyers, buyers > 0 ? 'good' : ''],
-    [money(offered), t.stream.offered, offered > 0 ? 'good' : ''],
+    [moneyShort(offered), t.stream.offered, offered > 0 ? 'good' : ''],
   ];
   return (
     <dl className="figures">

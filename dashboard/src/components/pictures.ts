@@ -1,6 +1,6 @@
 // From a report to what is drawn of it.
 import type { Report } from '../data/report';
-import { amount, count, money } from '../lib/format';
+import { amount, count, moneyShort } from '../lib/format';
 import { buckets, countIn, histogram, rate, runningSum, stacked, type Buckets } from '../lib/series';
 import { curve } from '../lib/whatif';
 import { t } from '../texts';
@@ -30,7 +30,7 @@ export function buyersPicture(report: Report, span: Buckets): Picture {
       { label: t.numbers.buyersInBucket, values: countIn(span, report.sales.map((each) => each.at)), color: '--good', kind: 'bars' },
       {
         label: t.numbers.offersSum, values: runningSum(span, report.sales.map((each) => ({ at: each.at, value: each.offer ?? 0 }))),
-        color: '--amber', kind: 'line', axis: 'right', format: (value) => money(value),
+        color: '--amber', kind: 'line', axis: 'right', format: moneyShort,
       },
     ],
   };
@@ -73,14 +73,14 @@ export function curvePicture(report: Report, threshold: number): Picture {
 }
 
 export function facts(report: Report): [string, string][] {
-  const span = spanOf(report);
-  const perMinute = rate(span, report.lines.map((line) => line.at));
+  const minutes = new Map<number, number>();
+  for (const line of report.lines) minutes.set(Math.floor(line.at / 60_000), (minutes.get(Math.floor(line.at / 60_000)) ?? 0) + 1);
   const offered = report.sales.reduce((sum, each) => sum + (amount(each.offer) ?? 0), 0);
   return [
     [t.numbers.messages, count(report.lines.length)],
     [t.numbers.chatters, count(new Set(report.lines.map((line) => line.user)).size)],
     [t.numbers.buyers, count(report.sales.length)],
-    [t.numbers.offered, money(offered)],
-    [t.numbers.peak, count(Math.round(Math.max(0, ...perMinute)))],
+    [t.numbers.offered, moneyShort(offered)],
+    [t.numbers.peak, count(Math.max(0, ...minutes.values()))],
   ];
 }

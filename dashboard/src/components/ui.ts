@@ -7,12 +7,14 @@ import { beep, unlockSound } from './sound';
 
 export type Theme = 'system' | 'dark' | 'light';
 
+// One at a time: in a busy chat it counts instead of covering the page.
 export interface Toast {
-  id: string;
-  alert: Alert;
+  alert: Alert; // the latest
+  more: number; // others since it came up
 }
 
-const TOASTS = 3;
+const TOAST_MS = 8000;
+const QUIET_MS = 30_000; // after somebody dismissed one
 const SPEAK_EVERY_MS = 5000; // a burst of buyers is one sentence
 
 export class Ui {
@@ -21,8 +23,10 @@ export class Ui {
   theme: Theme = (recall('theme') as Theme | undefined) ?? 'system';
   isSoundOn = recall('sound') !== 'off';
   hasShortcuts = recall('shortcuts') !== 'off';
-  toasts: Toast[] = [];
-  toastsMore = 0;
+  toast: Toast | undefined;
+  isToastHeld = false; // pointer or focus is on it
+  private quietUntil = 0;
+  private toastTimer: ReturnType<typeof setTimeout> | undefined;
   spoken = '';
   private unspoken: Alert[] = [];
   private speaksAt = 0;
@@ -54,20 +58,30 @@ export class Ui {
   }
 
   announce(alert: Alert): void {
-    if (this.toasts.length >= TOASTS) {
-      this.toasts = this.toasts.slice(1);
-      this.toastsMore++;
+    if (Date.now() >= this.quietUntil) {
+      this.toast = { alert, more: this.toast ? this.toast.more + 1 : 0 };
+      this.keepToast();
     }
-    this.toasts = [...this.toasts, { id: alert.id, alert }];
     this.toastsChanged.touch();
     if (this.isSoundOn) beep();
     this.unspoken.push(alert);
     if (this.unspoken.length === 1) setTimeout(() => this.speak(), Math.max(0, this.speaksAt - Date.now()));
   }
 
-  dismiss(id: string): void {
-    this.toasts = this.toasts.filter((toast) => toast.id !== id);
-    if (this.toasts.length === 0) this.toastsMore = 0;
+  private keepToast(): void {
+    clearTimeout(this.toastTimer);
+    this.toastTimer = setTimeout(() => (this.isToastHeld ? this.keepToast() : this.drop()), TOAST_MS);
+  }
+
+  dismiss(): void {
+    this.quietUntil = Date.now() + QUIET_MS;
+    this.drop();
+  }
+
+  private drop(): void {
+    clearTimeout(this.toastTimer);
+    this.toast = undefined;
+    this.isToastHeld = false;
     this.toastsChanged.touch();
   }
 

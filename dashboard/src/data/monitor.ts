@@ -6,7 +6,7 @@ import type { ScraperEvent, SessionInfo, StreamInfo } from '../lib/events';
 import { Feed } from '../lib/feed';
 import { epoch } from '../lib/format';
 import { recallJson, remember } from '../lib/local';
-import { isQuestion, lineOf, type MessageRow, type SaleRow, type SessionRow } from '../lib/rows';
+import { isQuestion, lineOf, type MessageRow, type SaleRow, type SessionRow, type VerdictRow } from '../lib/rows';
 import type { Settings } from '../lib/settings';
 import { Topic } from '../lib/topic';
 import { t } from '../texts';
@@ -82,17 +82,7 @@ export class Monitor {
     });
     this.changes = new Changes(client, () => this.onChangesState());
     this.functionLamp = new FunctionLamp(settings, this.api, () => this.lampsChanged.touch());
-    this.verdicts = new VerdictAsker(this.database, () => this.unjudged(), (rows) => {
-      for (const row of rows) {
-        this.alerts.judge(row);
-        for (const stream of this.streams.values()) {
-          if (!stream.feed.get(row.message_id)) continue;
-          stream.feed.update(row.message_id, { confidence: row.confidence, isBuyer: row.captured, isQuestion: isQuestion(row.message_type) });
-          stream.chat.touch();
-        }
-      }
-      this.alertsChanged.touch();
-    });
+    this.verdicts = new VerdictAsker(this.database, () => this.unjudged(), (rows) => this.judge(rows));
     this.contacted = new Set(recallJson<string[]>(`contacted.${user}`, []));
     this.shows = recallJson<Record<string, Show>>(`shows.${user}`, {});
   }
@@ -397,6 +387,29 @@ export class Monitor {
     if (isLive === (this.realtimeLamp.state === 'up')) return;
     this.realtimeLamp = { state: isLive ? 'up' : 'away', detail: '' };
     this.lampsChanged.touch();
+  }
+
+  private judge(rows: VerdictRow[]): void {
+    for (const row of rows) {
+      this.alerts.judge(row);
+      for (const stream of this.streams.values()) {
+        if (!stream.feed.get(row.message_id)) continue;
+        stream.feed.update(row.message_id, { confidence: row.confidence, isBuyer: row.captured, isQuestion: isQuestion(row.message_type) });
+        stream.chat.touch();
+      }
+    }
+    this.alertsChanged.touch();
+  }
+
+  // Before a file is made of them: how sure each one is, even of those nobody has looked at.
+  async complete(alerts: readonly Alert[]): Promise<Alert[]> {
+    const missing = alerts.filter((each) => each.confidence === null).map((each) => each.id);
+    const verdicts = new Map((await this.database.verdicts(missing)).map((row) => [row.message_id, row]));
+    this.judge([...verdicts.values()]);
+    return alerts.map((each) => {
+      const verdict = verdicts.get(each.id);
+      return verdict ? { ...each, confidence: verdict.confidence, type: each.type ?? verdict.message_type } : each;
+    });
   }
 
   private unjudged(): string[] {

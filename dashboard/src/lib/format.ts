@@ -3,12 +3,15 @@
 const whole = new Intl.NumberFormat('en-US');
 const dollars = new Intl.NumberFormat('en-US', { style: 'currency', currency: 'USD', minimumFractionDigits: 0 });
 const cents = new Intl.NumberFormat('en-US', { style: 'currency', currency: 'USD' });
+const short = new Intl.NumberFormat('en-US', { style: 'currency', currency: 'USD', notation: 'compact', maximumFractionDigits: 1 });
 const clock = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit' });
 const day = new Intl.DateTimeFormat('en-US', { month: 'short', day: 'numeric' });
 const dayTime = new Intl.DateTimeFormat('en-US', { month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit', hour12: false });
 
 export const count = (n: number) => whole.format(n);
 export const money = (n: number | null) => (n === null ? '–' : Number.isInteger(n) ? dollars.format(n) : cents.format(n));
+// Where there is little room: $1.7M.
+export const moneyShort = (n: number) => (Math.abs(n) < 10_000 ? money(n) : short.format(n));
 export const percent = (p: number) => `${Math.round(p * 100)}%`;
 export const timeOfDay = (ms: number) => clock.format(ms);
 export const date = (ms: number) => day.format(ms);

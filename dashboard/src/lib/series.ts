@@ -1,10 +1,12 @@
 // From rows to the columns that charts draw. x is in seconds, as uPlot wants it.
 
 const MINUTE = 60_000;
+const SHORT_MS = 10 * MINUTE; // a show this young is looked at more closely
 const WIDTHS = [1, 2, 5, 10, 15, 30, 60, 120, 240, 720, 1440]; // minutes
 
 // The narrowest bucket with which the span needs no more than so many.
 export function bucketWidth(spanMs: number, atMost = 240): number {
+  if (spanMs < SHORT_MS) return MINUTE / 6;
   return (WIDTHS.find((w) => spanMs / (w * MINUTE) <= atMost) ?? 1440) * MINUTE;
 }
 
