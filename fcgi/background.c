@@ -13,7 +13,7 @@
 enum { STATEMENT_MS = 5000, CONNECT_MS = 2000, MAX_STATEMENTS = 16, TRIM_EVERY_MS = 60000 };
 
 static const char claim_sql[] =
-    "select m.id, m.username, m.message, m.platform"
+    "select m.id, m.username, m.message, m.platform, m.stream_session_id"
     "  from public.message_analysis a join public.chat_messages m on m.id = a.message_id"
     " where a.analyzer = '" MRS_ANALYZER_FALLBACK "'"
     " order by a.analyzed_at limit 1 for update of a skip locked";
@@ -50,10 +50,10 @@ static int64_t deadline(void)
     return df_clock_mono_ms() + STATEMENT_MS;
 }
 
-static enum df_code write_verdict(struct mrs_background *b, const struct df_uuid *id,
+static enum df_code write_verdict(struct mrs_background *b, const struct df_message *message,
                                   const struct mrs_gateway_answer *answer, struct df_error *err)
 {
-    struct mrs_job job = {.kind = MRS_JOB_REPLACE, .id = *id};
+    struct mrs_job job = {.kind = MRS_JOB_REPLACE, .id = message->id, .message = message};
     struct mrs_job *jobs[] = {&job};
     job.judgement = (struct mrs_judgement){
         .verdict = answer->verdict, .analyzer = MRS_ANALYZER_GATEWAY, .model = answer->model};
@@ -86,7 +86,7 @@ static enum df_code settle_claimed(struct mrs_background *b, struct df_uuid *id,
                                    struct df_error *err)
 {
     struct pg_result *result = NULL;
-    struct df_chat_line line;
+    struct df_message message = {0};
     struct mrs_gateway_answer answer = {0};
 
     enum df_code rc = df_pg_execute(b->pg, "claim", NULL, 0, deadline(), &result, err);
@@ -94,15 +94,22 @@ static enum df_code settle_claimed(struct mrs_background *b, struct df_uuid *id,
         return rc;
     *claimed = df_pg_rows(result) > 0 && df_pg_get_uuid(result, 0, 0, id);
     if (*claimed) {
-        line.username = df_pg_get_text(result, 0, 1, &line.username_len);
-        line.message = df_pg_get_text(result, 0, 2, &line.message_len);
-        line.platform = df_pg_get_text(result, 0, 3, &line.platform_len);
+        message.id = *id;
+        message.username = df_pg_get_text(result, 0, 1, &message.username_len);
+        message.message = df_pg_get_text(result, 0, 2, &message.message_len);
+        message.platform = df_pg_get_text(result, 0, 3, &message.platform_len);
+        (void)df_pg_get_uuid(result, 0, 4, &message.session);
+        const struct df_chat_line line = {message.platform,     message.username,
+                                          message.message,      message.platform_len,
+                                          message.username_len, message.message_len};
         rc = mrs_gateway_ask(b->app->gateway, &line, &answer, err);
     } else {
         rc = df_error_set(err, DF_ENOTFOUND, "nothing to analyse again");
     }
-    df_pg_result_free(result);
-    return rc == DF_OK ? write_verdict(b, id, &answer, err) : rc;
+    if (rc == DF_OK)
+        rc = write_verdict(b, &message, &answer, err);
+    df_pg_result_free(result); /* the message's texts are in it */
+    return rc;
 }
 
 static enum df_code settle_one(struct mrs_background *b, struct df_error *err)

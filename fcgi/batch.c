@@ -17,9 +17,10 @@ enum df_code mrs_batch_init(struct mrs_batch *batch, struct df_pg *pg, size_t ba
     for (size_t i = 0; i < MRS_BATCH_PARAMS; i++)
         df_pg_array_init(&batch->params[i], (size_t)64 << 20);
     batch->missed = calloc(batch_max, sizeof *batch->missed);
-    if (batch->missed == NULL)
+    batch->sessions = calloc(batch_max, sizeof *batch->sessions);
+    if (batch->missed == NULL || batch->sessions == NULL)
         return df_error_set(err, DF_ENOMEM, "out of memory");
-    return DF_OK;
+    return mrs_ignored_new(&batch->ignored, pg, err);
 }
 
 void mrs_batch_release(struct mrs_batch *batch)
@@ -27,6 +28,8 @@ void mrs_batch_release(struct mrs_batch *batch)
     for (size_t i = 0; i < MRS_BATCH_PARAMS; i++)
         df_pg_array_release(&batch->params[i]);
     free(batch->missed);
+    free(batch->sessions);
+    mrs_ignored_free(batch->ignored);
 }
 
 /* --- parameters ------------------------------------------------------------------------------ */
@@ -364,9 +367,38 @@ static enum df_code settle_alone(struct mrs_batch *batch, struct mrs_job **job, 
     return DF_OK;
 }
 
+/* Lines that the owner of their session wants left alone are stored and judged, never captured. */
+static enum df_code spare_ignored(struct mrs_batch *batch, struct mrs_job **jobs, size_t count,
+                                  int64_t deadline_ms, struct df_error *err)
+{
+    size_t sessions = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (jobs[i]->judgement.capture)
+            batch->sessions[sessions++] = jobs[i]->message->session;
+    }
+    if (sessions == 0)
+        return DF_OK;
+    enum df_code rc =
+        mrs_ignored_learn(batch->ignored, batch->sessions, sessions, deadline_ms, err);
+    if (rc != DF_OK)
+        return rc;
+    for (size_t i = 0; i < count; i++) {
+        const struct df_message *m = jobs[i]->message;
+        if (jobs[i]->judgement.capture &&
+            mrs_ignored_match(batch->ignored, &m->session, m->message, m->message_len)) {
+            jobs[i]->judgement.capture = false;
+            mrs_count(MRS_COUNT_IGNORED, 1);
+        }
+    }
+    return DF_OK;
+}
+
 enum df_code mrs_batch_commit(struct mrs_batch *batch, struct mrs_job **jobs, size_t count,
                               int64_t deadline_ms, struct df_error *err)
 {
+    if (spare_ignored(batch, jobs, count, deadline_ms, err) != DF_OK)
+        return DF_EUNAVAILABLE;
     enum df_code rc = DF_EBUSY;
 
     /* A deadlock, or a parent row that went away: once more; the fast way may come before. */

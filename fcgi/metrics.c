@@ -14,6 +14,7 @@ static const struct {
     [MRS_COUNT_STORED] = {"messages_stored", "Messages committed"},
     [MRS_COUNT_REPEATED] = {"messages_repeated", "Deliveries answered from an earlier commit"},
     [MRS_COUNT_CAPTURED] = {"sales_captured", "Sales committed"},
+    [MRS_COUNT_IGNORED] = {"captures_ignored", "Buyers left alone by ignored_phrases"},
     [MRS_COUNT_ROWS_REFUSED] = {"rows_refused", "Messages that Postgres refused one by one"},
     [MRS_COUNT_BATCHES] = {"store_batches", "Commits of the store"},
     [MRS_COUNT_BATCH_ROWS] = {"store_batch_rows", "Jobs in those commits"},

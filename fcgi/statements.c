@@ -1,5 +1,6 @@
 /* fcgi/statements.c - the SQL of storing, verdict and capture, for many rows in one statement. */
 #include "fcgi/batch.h"
+#include "fcgi/sale_sql.h"
 
 /* Arrays in, one row per id that was inserted and per sale out: who is missing among the inserted
  * is worked out here, because joining the answer to the input again costs Postgres more than it
@@ -23,27 +24,6 @@ static const char store_message_sql[] =
     " on conflict (id) do nothing returning id)"
     " select 'm'::text, id, null::uuid from stored"
     " union all select 't', id, user_id from target";
-
-/* The five platforms are the check constraint of sales_captured: a line from elsewhere is stored
- * and judged, but cannot become a sale. The running total saturates, so that a full session counter
- * can never refuse a sale. */
-#define SALE_AND_COUNTERS                                                                          \
-    " sold as ("                                                                                   \
-    " insert into public.sales_captured (id, user_id, stream_session_id, platform,"                \
-    "   buyer_username, message_text, item_description, estimated_value)"                          \
-    " select j.id, j.user_id, j.session_id, j.platform, j.username, j.message, j.item,"            \
-    "   j.value_cents::numeric / 100"                                                              \
-    "   from judged j where j.captured"                                                            \
-    " on conflict (id) do nothing returning id, stream_session_id, estimated_value),"              \
-    " counted as ("                                                                                \
-    " update public.stream_sessions s set"                                                         \
-    "   total_sales_caught = s.total_sales_caught + d.sales,"                                      \
-    "   total_revenue_recovered = least(s.total_revenue_recovered + d.revenue, 99999999.99)"       \
-    "   from (select stream_session_id, count(*)::int as sales,"                                   \
-    "           coalesce(sum(estimated_value), 0) as revenue from sold group by 1) d"              \
-    "  where s.id = d.stream_session_id)"
-
-#define CAN_BE_SOLD " in ('tiktok', 'instagram', 'youtube', 'whatnot', 'facebook') as captured"
 
 static const char store_judged_sql[] =
     "with input as materialized ("
@@ -200,6 +180,7 @@ const struct df_pg_statement mrs_batch_statements[] = {
     {"fast_message_ids", fast_message_ids_sql}, {"fast_judged", fast_judged_sql},
     {"fast_judged_ids", fast_judged_ids_sql},   {"add_verdict", add_verdict_sql},
     {"replace_verdict", replace_verdict_sql},   {"find_messages", find_messages_sql},
+    MRS_IGNORED_STATEMENT,
 };
 const size_t mrs_batch_statement_count =
     sizeof mrs_batch_statements / sizeof mrs_batch_statements[0];
