@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static enum df_code parse_capture_types(const char *list, unsigned *mask, struct df_error *err)
+enum df_code mrs_capture_types_parse(const char *list, unsigned *mask, struct df_error *err)
 {
     *mask = 0;
     if (strcmp(list, "all") == 0) {
@@ -42,7 +42,7 @@ enum df_code mrs_runtime_new(struct mrs_runtime **out, struct mrs_runtime *old,
         return df_error_set(err, DF_ENOMEM, "out of memory");
     enum df_code rc = mrs_config_load(&next->config, err);
     if (rc == DF_OK)
-        rc = parse_capture_types(next->config.capture_types, &next->capture_rule.type_mask, err);
+        rc = mrs_capture_types_parse(next->config.capture_types, &next->capture_rule.type_mask, err);
     if (rc == DF_OK)
         rc = mrs_auth_new(&next->auth, &next->config, old == NULL ? NULL : old->auth, err);
     if (rc != DF_OK) {

@@ -44,6 +44,10 @@ void mrs_runtime_put(struct mrs_app *app, struct mrs_runtime *runtime);
 /* Makes `next` the current generation (ownership moves to the app). */
 void mrs_runtime_give(struct mrs_app *app, struct mrs_runtime *next);
 
+/* CAPTURE_TYPES as a mask of 1 << enum df_message_type. DF_EINPUT: an unknown name. */
+enum df_code mrs_capture_types_parse(const char *list, unsigned *mask,
+                                     struct df_error *err) DF_MUST_USE;
+
 /* The options of the model client for these settings; strings are borrowed from config. */
 void mrs_gateway_options_from(struct mrs_gateway_options *out, const struct mrs_config *config);
 

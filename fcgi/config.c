@@ -127,7 +127,7 @@ static enum df_code check(struct mrs_config *config, struct df_error *err)
     return DF_OK;
 }
 
-enum df_code mrs_config_load(struct mrs_config *out, struct df_error *err)
+enum df_code mrs_config_read(struct mrs_config *out, struct df_error *err)
 {
     memset(out, 0, sizeof *out);
     const char *path = getenv("DEALFLOW_ENV_FILE");
@@ -135,8 +135,17 @@ enum df_code mrs_config_load(struct mrs_config *out, struct df_error *err)
         path == NULL || path[0] == '\0'
             ? df_config_load(out, mrs_config_keys, mrs_config_key_count, err)
             : df_config_load_file(out, mrs_config_keys, mrs_config_key_count, path, err);
-    if (rc == DF_OK)
-        rc = check(out, err);
+    if (rc != DF_OK)
+        mrs_config_release(out);
+    return rc;
+}
+
+enum df_code mrs_config_load(struct mrs_config *out, struct df_error *err)
+{
+    enum df_code rc = mrs_config_read(out, err);
+    if (rc != DF_OK)
+        return rc;
+    rc = check(out, err);
     if (rc != DF_OK)
         mrs_config_release(out);
     return rc;

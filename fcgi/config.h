@@ -47,6 +47,8 @@ extern const size_t mrs_config_key_count;
  * the file is what a reload reads anew. On DF_OK the caller ends *out with mrs_config_release.
  * DF_EINPUT names the setting at fault. Main thread. */
 enum df_code mrs_config_load(struct mrs_config *out, struct df_error *err) DF_MUST_USE;
+/* The same without asking for what only the function needs: DATABASE_URL, a way to verify tokens. */
+enum df_code mrs_config_read(struct mrs_config *out, struct df_error *err) DF_MUST_USE;
 void mrs_config_release(struct mrs_config *config);
 
 /* AI_API_KEY, else LOVABLE_API_KEY, else NULL. */

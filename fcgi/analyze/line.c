@@ -52,8 +52,9 @@ static bool is_key(const char *key, size_t key_len, const char *name)
     return strlen(name) == key_len && memcmp(key, name, key_len) == 0;
 }
 
-/* True when the line is an object of plain strings that has a message: three quarters of chat. Six
- * times as fast as the parser below, which must agree (tests/fuzz/fuzz_analyze_line.c). */
+/* True when the line is an object of plain strings that has a message, as nine of ten lines of chat
+ * are. With the parser below alone 165,000 lines a second become verdicts instead of 205,000; it
+ * must agree (tests/fuzz/fuzz_analyze_line.c). */
 static bool read_in_place(struct df_chat_line *out, const char *bytes, size_t len)
 {
     struct cursor c = {bytes, bytes + len};
