@@ -219,6 +219,15 @@ static enum df_code check_authority(const char *url, struct df_error *err)
     return DF_OK;
 }
 
+/* Compares what is before the query: the path is part of it, so nothing else of that server is meant. */
+bool scr_address_is_local_page(const char *url, const struct scr_address_policy *policy)
+{
+    size_t len = policy->local_page == NULL ? 0 : strlen(policy->local_page);
+
+    return len > 0 && strncmp(url, policy->local_page, len) == 0 &&
+           (url[len] == '\0' || url[len] == '?' || url[len] == '#');
+}
+
 /* One part, copied; false when it is missing or too long. */
 static bool get_part(CURLU *parsed, CURLUPart part, unsigned flags, char *out, size_t out_size)
 {
@@ -262,7 +271,7 @@ static enum df_code take_apart(struct scr_address *out, CURLU *parsed, char *que
 
     if (!get_part(parsed, CURLUPART_SCHEME, 0, scheme, sizeof scheme))
         return df_error_set(err, DF_EINPUT, "not an address");
-    if (strcmp(scheme, "https") != 0 && !(policy->allow_private && strcmp(scheme, "http") == 0))
+    if (strcmp(scheme, "https") != 0 && strcmp(scheme, "http") != 0)
         return df_error_set(err, DF_EINPUT, "the address must begin with https://");
     if (!get_part(parsed, CURLUPART_HOST, 0, out->host, sizeof out->host) ||
         !normalise_host(out->host, sizeof out->host, &is_literal))
@@ -281,12 +290,6 @@ static enum df_code take_apart(struct scr_address *out, CURLU *parsed, char *que
         if (!get_part(parsed, CURLUPART_QUERY, 0, query, query_size))
             return df_error_set(err, DF_EINPUT, "the address is too long");
     }
-    if (!policy->allow_private &&
-        ((is_literal && !scr_address_ip_allowed(out->host, policy)) || is_loopback_name(out->host)))
-        return df_error_set(err, DF_EINPUT, "%s is a private address", out->host);
-    if (!is_listed(out, is_literal, policy))
-        return df_error_set(err, DF_EINPUT, "%.60s:%d is not one of the allowed hosts: %s",
-                            out->host, out->port, policy->allowed_hosts);
     bool is_default = out->port == (strcmp(scheme, "https") == 0 ? 443 : 80);
     int n = snprintf(out->url, sizeof out->url, "%s://%s%s%s%s%s%s", scheme, out->host,
                      is_default ? "" : ":", is_default ? "" : port, out->path,
@@ -294,6 +297,17 @@ static enum df_code take_apart(struct scr_address *out, CURLU *parsed, char *que
     if (n < 0 || (size_t)n >= sizeof out->url)
         return df_error_set(err, DF_EINPUT, "the address is too long");
     find_show(out);
+    out->is_local_page = scr_address_is_local_page(out->url, policy);
+    if (out->is_local_page)
+        return DF_OK;
+    if (strcmp(scheme, "https") != 0 && !policy->allow_private)
+        return df_error_set(err, DF_EINPUT, "the address must begin with https://");
+    if (!policy->allow_private &&
+        ((is_literal && !scr_address_ip_allowed(out->host, policy)) || is_loopback_name(out->host)))
+        return df_error_set(err, DF_EINPUT, "%s is a private address", out->host);
+    if (!is_listed(out, is_literal, policy))
+        return df_error_set(err, DF_EINPUT, "%.60s:%d is not one of the allowed hosts: %s",
+                            out->host, out->port, policy->allowed_hosts);
     return DF_OK;
 }
 
@@ -335,4 +349,26 @@ enum df_code scr_address_parse(struct scr_address *out, const char *url, size_t 
     if (rc != DF_OK)
         memset(out, 0, sizeof *out);
     return rc;
+}
+
+enum df_code scr_address_check_local_page(const char *url, struct df_error *err)
+{
+    const struct scr_address_policy policy = {.local_page = url};
+    struct scr_address address;
+    size_t len = strlen(url);
+
+    if (len == 0 || strpbrk(url, "?#") != NULL)
+        return df_error_set(err, DF_EINPUT, "the address must have no query");
+    enum df_code rc = scr_address_parse(&address, url, len, &policy, err);
+    if (rc == DF_ENOMEM)
+        return rc;
+    /* Spelled in another way it is not recognised, and so judged as any other address. */
+    if (rc != DF_OK || !address.is_local_page)
+        return df_error_set(err, DF_EINPUT,
+                            "must be written as http://127.0.0.1:8080/demo/ is: lower case, a path, "
+                            "no needless port");
+    bool is_ip = address.host[0] == '[' || ends_in_number(address.host);
+    if (!is_ip) /* what a name leads to is somebody else's choice */
+        return df_error_set(err, DF_EINPUT, "the host must be an IP address");
+    return DF_OK;
 }

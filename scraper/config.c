@@ -108,6 +108,8 @@ const struct df_config_key scr_config_keys[] = { /* in alphabetical order */
      "page where live shows are looked for; its host must be an allowed one"},
     {"SCRAPER_DRAW", DF_CONFIG_CHOICE, AT(draw), "auto", 0, 0, 0, "auto|never|always",
      "draw pages; auto: only while they are read by their document"},
+    {"SCRAPER_LOCAL_PAGE", DF_CONFIG_STR, AT(local_page), NULL, 8, 1024, 0, NULL,
+     "the one private page that may be opened all the same, http://127.0.0.1:8080/demo/ for the demo"},
     {"SCRAPER_MAX_STREAMS", DF_CONFIG_INT, AT(streams_max), "10", 1, 1000, 0, NULL,
      "streams watched at once; one more is answered 503"},
     {"SCRAPER_MEMORY_MAX_MB", DF_CONFIG_INT, AT(memory_max_mb), "0", 0, 1048576, 0, NULL,
@@ -232,10 +234,12 @@ static enum df_code check_callers(struct scr_config *config, struct df_error *er
 
 static enum df_code check_urls(const struct scr_config *config, struct df_error *err)
 {
-    const struct scr_address_policy policy = {config->allowed_hosts,
-                                              config->allow_private == SCR_ON};
+    const struct scr_address_policy policy = {.allowed_hosts = config->allowed_hosts,
+                                              .allow_private = config->allow_private == SCR_ON};
     struct scr_address address;
 
+    if (config->local_page != NULL && scr_address_check_local_page(config->local_page, err) != DF_OK)
+        return df_error_wrap(err, "SCRAPER_LOCAL_PAGE");
     if (config->supabase_url != NULL) {
         if (strncmp(config->supabase_url, "https://", 8) != 0 &&
             strncmp(config->supabase_url, "http://", 7) != 0)

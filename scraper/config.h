@@ -49,6 +49,7 @@ struct scr_config {
     /* streams */
     char *allowed_hosts;             /* SCRAPER_ALLOWED_HOSTS whatnot.com */
     int allow_private;               /* SCRAPER_ALLOW_PRIVATE off|on */
+    char *local_page;                /* SCRAPER_LOCAL_PAGE; NULL: none */
     char *base_url;                  /* SCRAPER_BASE_URL https://www.whatnot.com/ : index page */
     char *rules_file;                /* SCRAPER_RULES_FILE */
     int source;                      /* SCRAPER_SOURCE auto|frames|document|polling */

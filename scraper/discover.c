@@ -44,8 +44,8 @@ struct scr_discover {
 
 static struct scr_address_policy policy_of(const struct scr_discover *discover)
 {
-    return (struct scr_address_policy){discover->config->allowed_hosts,
-                                       discover->config->allow_private == SCR_ON};
+    return (struct scr_address_policy){.allowed_hosts = discover->config->allowed_hosts,
+                                       .allow_private = discover->config->allow_private == SCR_ON};
 }
 
 /* --- the end --------------------------------------------------------------------------------- */

@@ -125,8 +125,8 @@ static size_t insert(struct scr_show *out, size_t count, size_t max, const struc
 size_t scr_discover_parse(struct scr_show *out, size_t max, const char *json, size_t json_len,
                           const struct scr_config *config)
 {
-    const struct scr_address_policy policy = {config->allowed_hosts,
-                                              config->allow_private == SCR_ON};
+    const struct scr_address_policy policy = {.allowed_hosts = config->allowed_hosts,
+                                              .allow_private = config->allow_private == SCR_ON};
     json_t *root = NULL, *item;
     struct scr_address address;
     struct scr_show show;

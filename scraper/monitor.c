@@ -117,7 +117,8 @@ static bool read_start(struct scr_monitor *monitor, uint64_t request, const json
     struct df_error err = {0};
     const struct scr_config *config = monitor->parts.config;
     const struct scr_address_policy policy = {.allowed_hosts = config->allowed_hosts,
-                                              .allow_private = config->allow_private == SCR_ON};
+                                              .allow_private = config->allow_private == SCR_ON,
+                                              .local_page = config->local_page};
     const json_t *url = json_object_get(body, "url"), *urls = json_object_get(body, "fallbackUrls");
     bool may_discover = json_is_true(json_object_get(body, "autoDiscover"));
 
@@ -739,7 +740,8 @@ static void resume_one(struct scr_monitor *monitor, const struct scr_watch_row *
     struct df_error err = {0};
     const struct scr_config *config = monitor->parts.config;
     const struct scr_address_policy policy = {.allowed_hosts = config->allowed_hosts,
-                                              .allow_private = config->allow_private == SCR_ON};
+                                              .allow_private = config->allow_private == SCR_ON,
+                                              .local_page = config->local_page};
     json_t *request = row->request_json == NULL ? json_object()
                                                 : json_loads(row->request_json, 0, NULL);
     struct scr_session *session = NULL;

@@ -148,7 +148,8 @@ int scr_probe_run(const struct scr_config *config, const struct scr_rules *rules
     struct scr_address address;
     struct df_error err = {0};
     const struct scr_address_policy policy = {.allowed_hosts = config->allowed_hosts,
-                                              .allow_private = config->allow_private == SCR_ON};
+                                              .allow_private = config->allow_private == SCR_ON,
+                                              .local_page = config->local_page};
     struct probe probe = {.config = config,
                           .model = model,
                           .rule = {.threshold = config->confidence_threshold, .type_mask = ~0U},

@@ -371,6 +371,8 @@ enum df_code scr_tab_new(struct scr_tab **out, struct scr_loop *loop, struct scr
     tab->callbacks = *callbacks;
     tab->policy = (struct scr_address_policy){.allowed_hosts = config->allowed_hosts,
                                               .allow_private = config->allow_private == SCR_ON};
+    if (address->is_local_page) /* no other page may lead there */
+        tab->policy.local_page = config->local_page;
     tab->facts.viewers = -1;
     tab->facts.state_since_ms = df_clock_wall_ms();
     tab->listener.arg = tab;

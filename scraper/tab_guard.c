@@ -59,6 +59,7 @@ void scr_guard_on_response(struct scr_tab *tab, const json_t *params)
     const char *frame_id = json_string_value(json_object_get(params, "frameId"));
     const json_t *response = json_object_get(params, "response");
     const char *ip = json_string_value(json_object_get(response, "remoteIPAddress"));
+    const char *url = json_string_value(json_object_get(response, "url"));
 
     if (type == NULL || strcmp(type, "Document") != 0 || frame_id == NULL ||
         strcmp(frame_id, tab->listener.target_id) != 0 || tab->phase < SCR_PHASE_LOAD)
@@ -71,6 +72,8 @@ void scr_guard_on_response(struct scr_tab *tab, const json_t *params)
             return;
         ip = "";
     }
+    if (url != NULL && scr_address_is_local_page(url, &tab->policy))
+        return;
     if (!scr_address_ip_allowed(ip, &tab->policy))
         scr_tab_give_up(tab, "the address leads to a private or local one, which is refused");
 }

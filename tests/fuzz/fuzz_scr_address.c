@@ -8,6 +8,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+#define LOCAL_PAGE "http://127.0.0.1:8080/demo/"
+
 #define MUST(claim)                                                                                \
     do {                                                                                           \
         if (!(claim))                                                                              \
@@ -23,13 +25,16 @@ static bool ends_in(const char *text, const char *end)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct scr_address_policy real = {"whatnot.com", false},
-                                           test = {"127.0.0.1:8099,stream.test", true};
+    static const struct scr_address_policy real = {"whatnot.com", false, NULL},
+                                           test = {"127.0.0.1:8099,stream.test", true, NULL},
+                                           demo = {"whatnot.com", false, LOCAL_PAGE};
     struct scr_address address, again;
 
     if (size == 0)
         return 0;
-    const struct scr_address_policy *policy = data[0] % 2 == 0 ? &real : &test;
+    const struct scr_address_policy *policy = data[0] % 3 == 2   ? &demo
+                                              : data[0] % 2 == 0 ? &real
+                                                                 : &test;
     const char *url = (const char *)data + 1;
     if (scr_address_parse(&address, url, size - 1, policy, NULL) != DF_OK) {
         MUST(address.url[0] == '\0');
@@ -37,12 +42,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     for (const char *c = address.url; *c != '\0'; c++)
         MUST(*c > ' ' && *c < 0x7f && *c != '\\' && *c != '#');
+    if (policy == &demo && address.is_local_page) {
+        size_t len = strlen(LOCAL_PAGE);
+        MUST(strncmp(address.url, LOCAL_PAGE, len) == 0);
+        MUST(address.url[len] == '\0' || address.url[len] == '?');
+        return 0;
+    }
+    MUST(!address.is_local_page);
     MUST(strncmp(address.url, "https://", 8) == 0 ||
          (policy == &test && strncmp(address.url, "http://", 7) == 0));
     const char *authority = strstr(address.url, "://") + 3;
     MUST(memchr(authority, '@', strcspn(authority, "/?")) == NULL);
     MUST(strncmp(authority, address.host, strlen(address.host)) == 0);
-    if (policy == &real)
+    if (policy != &test)
         MUST(ends_in(address.host, "whatnot.com") && address.port == 443);
     else
         MUST((strcmp(address.host, "127.0.0.1") == 0 && address.port == 8099) ||

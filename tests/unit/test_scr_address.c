@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-static const struct scr_address_policy real = {"whatnot.com", false};
+static const struct scr_address_policy real = {"whatnot.com", false, NULL};
 
 static enum df_code parse(struct scr_address *out, const char *url,
                           const struct scr_address_policy *policy, struct df_error *err)
@@ -114,7 +114,7 @@ static void refuses_private_addresses_in_every_spelling(void **state)
     static const struct scr_address_policy lax = {
         "127.0.0.1,10.0.0.1,192.168.1.1,169.254.169.254,0.0.0.0,localhost,[::1],[::],"
         "[::ffff:127.0.0.1],[fc00::1],[fe80::1],[64:ff9b::7f00:1],[2002:7f00:1::]",
-        false};
+        false, NULL};
     static const char *const urls[] = {
         "https://127.0.0.1/",
         "https://127.1/",
@@ -157,8 +157,8 @@ static void refuses_private_addresses_in_every_spelling(void **state)
 
 static void judges_by_the_list_and_its_ports(void **state)
 {
-    static const struct scr_address_policy list = {" example.org:8443, *.shows.example ,", false};
-    static const struct scr_address_policy test = {"127.0.0.1:8099,[::1],stream.test", true};
+    static const struct scr_address_policy list = {" example.org:8443, *.shows.example ,", false, NULL};
+    static const struct scr_address_policy test = {"127.0.0.1:8099,[::1],stream.test", true, NULL};
     /* clang-format off */
     static const struct { const char *url; const struct scr_address_policy *policy; const char *want; } rows[] = {
         {"https://example.org:8443/", &list, "https://example.org:8443/"},
@@ -190,9 +190,64 @@ static void judges_by_the_list_and_its_ports(void **state)
         if (rc == DF_OK)
             assert_string_equal(address.url, rows[i].want);
     }
-    const struct scr_address_policy nothing = {"", false};
+    const struct scr_address_policy nothing = {"", false, NULL};
     struct scr_address address;
     assert_int_equal(parse(&address, "https://whatnot.com/", &nothing, NULL), DF_EINPUT);
+}
+
+static void opens_one_local_page_and_nothing_beside_it(void **state)
+{
+    static const struct scr_address_policy demo = {"whatnot.com", false,
+                                                   "http://127.0.0.1:8080/demo/"};
+    /* clang-format off */
+    static const struct { const char *url; bool is_local; } rows[] = {
+        {"http://127.0.0.1:8080/demo/", true},
+        {"http://127.1:8080/demo/", true},
+        {"http://127.0.0.1:8080/x/../demo/?show=2#chat", true},
+        {"https://whatnot.com/live/x", false},
+    };
+    static const char *const refused[] = {
+        "http://127.0.0.1:8080/", "http://127.0.0.1:8080/demo", "http://127.0.0.1:8080/demo/x",
+        "http://127.0.0.1:8080/demo/../", "http://127.0.0.1:8080/demo/%2e%2e/", "http://127.0.0.1:8081/demo/",
+        "https://127.0.0.1:8080/demo/", "http://127.0.0.2:8080/demo/", "http://localhost:8080/demo/",
+        "http://x@127.0.0.1:8080/demo/", "http://[::1]:8080/demo/", "http://whatnot.com/demo/",
+        "http://127.0.0.1:80/demo/",
+    };
+    /* clang-format on */
+    struct scr_address address;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_int_equal(parse(&address, rows[i].url, &demo, NULL), DF_OK);
+        assert_int_equal(address.is_local_page, rows[i].is_local);
+    }
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
+        if (parse(&address, refused[i], &demo, NULL) != DF_EINPUT)
+            fail_msg("%s became %s", refused[i], address.url);
+    assert_true(scr_address_is_local_page("http://127.0.0.1:8080/demo/?a", &demo));
+    assert_false(scr_address_is_local_page("http://127.0.0.1:8080/demo/a", &demo));
+    assert_false(scr_address_is_local_page("http://127.0.0.1:8080/demo/", &real));
+    assert_false(scr_address_ip_allowed("127.0.0.1", &demo));
+}
+
+static void takes_only_a_local_page_of_a_fixed_place(void **state)
+{
+    static const char *const good[] = {"http://127.0.0.1:8080/demo/", "https://[::1]/x",
+                                       "http://192.168.7.7/demo/"};
+    static const char *const bad[] = {
+        "",          "http://localhost:8080/demo/",   "http://demo.example/",
+        "file:///x", "http://127.0.0.1:8080/demo/?a", "http://127.0.0.1:8080/a b",
+        "127.0.0.1", "http://127.0.0.1:8080",         "http://127.1:8080/demo/",
+        "HTTP://127.0.0.1/", "http://127.0.0.1:80/"};
+    struct df_error err;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+        if (scr_address_check_local_page(good[i], &err) != DF_OK)
+            fail_msg("%s: %s", good[i], err.msg);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        if (scr_address_check_local_page(bad[i], &err) != DF_EINPUT)
+            fail_msg("%s is taken", bad[i]);
 }
 
 static void knows_public_addresses_from_others(void **state)
@@ -241,7 +296,7 @@ static void knows_public_addresses_from_others(void **state)
                                          "5f00::1",
                                          "fe80::1%eth0",
                                          "100::1"};
-    static const struct scr_address_policy lax = {"x", true};
+    static const struct scr_address_policy lax = {"x", true, NULL};
 
     (void)state;
     for (size_t i = 0; i < sizeof open / sizeof open[0]; i++)
@@ -281,6 +336,8 @@ int main(void)
         cmocka_unit_test(refuses_what_is_no_page_of_an_allowed_host),
         cmocka_unit_test(refuses_private_addresses_in_every_spelling),
         cmocka_unit_test(judges_by_the_list_and_its_ports),
+        cmocka_unit_test(opens_one_local_page_and_nothing_beside_it),
+        cmocka_unit_test(takes_only_a_local_page_of_a_fixed_place),
         cmocka_unit_test(knows_public_addresses_from_others),
         cmocka_unit_test(takes_addresses_up_to_its_limits),
     };
