@@ -1,7 +1,7 @@
 // The commands a person types: up, status, token, down, against the real system in a folder of its
 // own. Needs the packages of deploy/packages; the first run builds build/release (or DEALFLOW_BUILD).
 import assert from 'node:assert/strict';
-import { execFile, execFileSync, spawn } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { createHmac, randomUUID } from 'node:crypto';
 import { chmodSync, existsSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync,
          statSync } from 'node:fs';
@@ -340,33 +340,6 @@ test('API_AUTH=off keeps the scraper out of the public door', async () => {
     assert.equal((await scraper('/api/streams')).status, 401);
 });
 
-test('the demo stores its lines, prints verdicts and ends with a summary', async () => {
-    const demoEnv = {};
-    for (const name of ['SUPABASE_URL', 'SUPABASE_SERVICE_ROLE_KEY', 'DEMO_SESSION_ID'])
-        demoEnv[name] = setting(name);
-    const stored = () => Number(sql('select count(*) from chat_messages'));
-    const before = stored();
-    const result = await run(process.execPath, [join(root, 'deploy', 'demo.mjs'), '--speed', '20',
-                                                '--lines', '60'], { extra: demoEnv });
-    assert.equal(result.status, 0, result.stdout + result.stderr);
-    assert.match(result.stdout, /BUYER \d\.\d\d {2}\w+/);
-    assert.match(result.stdout, /60 messages stored, \d+ buyers captured.* median latency [\d.]+ ms/);
-    assert.equal(stored() - before, 60);
-});
-
-test('Ctrl-C ends the demo cleanly', async () => {
-    const demo = spawn(process.execPath, [join(root, 'deploy', 'demo.mjs')], {
-        env: { ...env, SUPABASE_URL: setting('SUPABASE_URL'), DEMO_SESSION_ID: setting('DEMO_SESSION_ID'),
-               SUPABASE_SERVICE_ROLE_KEY: setting('SUPABASE_SERVICE_ROLE_KEY') } });
-    let text = '';
-    demo.stdout.on('data', (part) => { text += part; });
-    await until('the first line', 10_000, () => /\d:\d\d {2}/.test(text));
-    demo.kill('SIGINT');
-    const status = await new Promise((ended) => demo.once('exit', ended));
-    assert.equal(status, 0);
-    assert.match(text, /\d+ messages stored/);
-});
-
 test('no log holds a key or a chat line', () => {
     let bytes = 0;
     for (const service of SERVICES) {
@@ -396,4 +369,69 @@ test('down leaves no process and keeps the data; up goes on from there, watched 
     await until('its chat in Postgres', 15_000,
                 () => sql("select count(*) from chat_messages where username = 'buyer.two'") === '1');
     assert.equal(sql("select count(*) from chat_messages where username = 'buyer.one'"), '2');
+});
+
+test('the dashboard stands at the door, with its settings and strict headers', async () => {
+    const link = new URL(field('dashboard'));
+    assert.equal(link.origin, field('URL'));
+    const claims = JSON.parse(Buffer.from(link.hash.slice('#token='.length).split('.')[1], 'base64url'));
+    assert.deepEqual([claims.sub, claims.role], [setting('DEMO_USER_ID'), 'authenticated']);
+    const get = (path, headers = {}) => fetch(link.origin + path, { headers });
+    const index = await get('/');
+    const html = await index.text();
+    assert.equal(index.status, 200);
+    assert.match(index.headers.get('content-type'), /^text\/html/);
+    assert.equal(index.headers.get('cache-control'), 'no-cache');
+    assert.match(index.headers.get('content-security-policy'),
+                 new RegExp(`script-src 'self';.*connect-src 'self' ws://127.0.0.1:${env.HTTP_PORT} `));
+    assert.equal((await get('/', { 'if-none-match': index.headers.get('etag') })).status, 304);
+    const script = /src="\.?(\/assets\/[^"]+\.js)"/.exec(html)[1];
+    const asset = await get(script, { 'accept-encoding': 'gzip' });
+    assert.equal(asset.headers.get('content-encoding'), 'gzip');
+    assert.match(asset.headers.get('content-type'), /^text\/javascript/);
+    assert.match(asset.headers.get('cache-control'), /max-age=31536000, immutable/);
+    assert.ok(existsSync(join(varDir, 'app', 'dashboard', `${script}.gz`)), 'it was compressed beforehand');
+    const config = await get('/config.js');
+    assert.equal(config.headers.get('cache-control'), 'no-cache');
+    const window = {};
+    new Function('window', 'location', await config.text())(window, { origin: 'http://box.example' });
+    assert.deepEqual(window.DEALFLOW_CONFIG, {
+        VITE_SUPABASE_URL: 'http://box.example', VITE_SUPABASE_PUBLISHABLE_KEY: field('anon key'),
+        VITE_REALTIME_SCRAPER_URL: 'http://box.example/scraper', VITE_REALTIME_SCRAPER_WS: 'ws://box.example/scraper' });
+    for (const path of ['/nothing', '/assets/nothing.js', '/built/', '/../env', '/demo/']) {
+        const answer = await get(path);
+        assert.equal(answer.status, 404, path);
+        assert.deepEqual(await answer.json(), { error: 'Not found', success: false });
+    }
+});
+
+test('up --demo has a made-up show watched, and buyers caught', async () => {
+    const extra = { SCRAPER_ALLOW_PRIVATE: 'off', SCRAPER_ALLOWED_HOSTS: 'whatnot.com',
+                    SCRAPER_BASE_URL: 'https://www.whatnot.com/' };
+    const before = Number(sql('select count(*) from chat_messages'));
+    printed = await mustRun('up', ['--demo'], { extra });
+    const page = `${field('URL')}/demo/`;
+    assert.ok(printed.includes(`show         ${page}`), printed);
+    assert.match(printed, /\d+ messages stored, \d+ buyers; the last one: \S+, ".+"/);
+    assert.ok(Number(sql('select count(*) from chat_messages')) > before + 5);
+    assert.equal(setting('SCRAPER_LOCAL_PAGE'), page);
+    const token = field('service key');
+    const { body } = await scraper('/api/streams', { token });
+    assert.deepEqual(body.streams.map(({ stream, state }) => [stream.url, state]), [[page, 'live']]);
+    for (const url of [`${field('URL')}/healthz`, `${page}page.js`, `${page}../readyz`]) {
+        const refused = await scraper('/api/start-monitoring', { token, body: { url, sessionId: randomUUID() } });
+        assert.equal(refused.status, 400, url);
+    }
+    const policy = (await fetch(page)).headers.get('content-security-policy');
+    assert.match(policy, /^default-src 'none'; script-src 'self'; style-src 'self';/);
+
+    // Again: nothing is started anew.
+    const pids = SERVICES.map(pidOf);
+    await mustRun('up', ['--demo']);
+    assert.deepEqual(SERVICES.map(pidOf), pids);
+
+    printed = await mustRun('up', ['--no-demo']);
+    assert.deepEqual((await scraper('/api/streams', { token })).body, { streams: [] });
+    assert.equal((await fetch(page)).status, 404);
+    assert.equal((await scraper('/api/start-monitoring', { token, body: { url: page, sessionId: randomUUID() } })).status, 400);
 });

@@ -275,6 +275,23 @@ describe('addresses', () => {
     await until('the message', () => open.client.messages(sessionId).length === 1, { timeoutMs: 25 * SECOND });
     assert.ok(asked.length > 0);
   });
+
+  it('SCRAPER_LOCAL_PAGE opens that page, and nothing beside it', async (t) => {
+    const page = site.live('local-page');
+    const base = await daemon(t, { SCRAPER_ALLOWED_HOSTS: null, SCRAPER_ALLOW_PRIVATE: null, SCRAPER_BASE_URL: null, SCRAPER_LOCAL_PAGE: page, START_WAIT_MS: '500' });
+    for (const url of [site.live('beside'), `${page}/x`, `${site.url}/`, page.replace('127.0.0.1', 'localhost'), page.replace('http', 'https')]) {
+      assert.equal((await base.scraper.begin({ url, sessionId: UUID })).status, 400, url);
+    }
+    const { status, body } = await base.scraper.begin({ url: page, sessionId: UUID });
+    assert.equal(status, 200, body);
+    await site.control({ id: 'local-page', say: { user: 'a', text: 'from next door' } });
+    await until('the message', () => texts(base.client.messages(UUID)).includes('from next door'), { timeoutMs: 15 * SECOND });
+    await site.control({ id: 'beside', say: { user: 'spy', text: 'internal secret' } });
+    await site.control({ id: 'local-page', navigate: site.live('beside') });
+    await sleep(1500); // a page that was let through would have been read by now
+    assert.equal((await site.streamStats('beside')).clients, 0);
+    assert.ok(!texts(base.client.messages(UUID)).includes('internal secret'));
+  });
 });
 
 describe('hostile pages and bytes', () => {
