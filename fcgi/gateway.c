@@ -61,6 +61,7 @@ static void publish(struct mrs_gateway *gateway, const struct mrs_settings *sett
     gateway->timeout_ms = settings->timeout_ms;
     gateway->waiting_max = settings->in_flight_max;
     gateway->use_breaker = settings->use_breaker;
+    mrs_budget_set(&gateway->budget, &settings->budget);
 }
 
 enum df_code mrs_gateway_new(struct mrs_gateway **out, const struct mrs_gateway_options *options,
@@ -76,8 +77,11 @@ enum df_code mrs_gateway_new(struct mrs_gateway **out, const struct mrs_gateway_
     made->wake_fd = -1;
     (void)pthread_mutex_init(&made->lock, NULL);
     rc = mrs_settings_new(&made->settings, options, err);
+    if (rc == DF_OK)
+        rc = mrs_cache_new(&made->cache, (size_t)options->cache_max, options->cache_ttl_ms, err);
     if (rc != DF_OK)
         goto out;
+    mrs_budget_init(&made->budget, &made->settings->budget);
     publish(made, made->settings);
     mrs_learned_init(&made->learned, made->settings->mode);
     made->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -100,6 +104,8 @@ out:
     if (made->wake_fd >= 0)
         (void)close(made->wake_fd);
     mrs_settings_drop(made->settings);
+    mrs_cache_free(made->cache);
+    mrs_budget_release(&made->budget);
     (void)pthread_mutex_destroy(&made->lock);
     free(made);
     return rc;
@@ -118,6 +124,8 @@ void mrs_gateway_free(struct mrs_gateway *gateway)
     (void)close(gateway->wake_fd);
     mrs_settings_drop(gateway->pending);
     mrs_settings_drop(gateway->settings);
+    mrs_cache_free(gateway->cache);
+    mrs_budget_release(&gateway->budget);
     (void)pthread_mutex_destroy(&gateway->lock);
     free(gateway);
 }
@@ -129,8 +137,12 @@ enum df_code mrs_gateway_reload(struct mrs_gateway *gateway,
     struct mrs_settings *unused = NULL;
     enum df_code rc = mrs_settings_new(&made, options, err);
 
-    if (rc != DF_OK)
+    if (rc == DF_OK)
+        rc = mrs_cache_reset(gateway->cache, (size_t)options->cache_max, options->cache_ttl_ms, err);
+    if (rc != DF_OK) {
+        mrs_settings_drop(made);
         return rc;
+    }
     (void)pthread_mutex_lock(&gateway->lock);
     unused = gateway->pending; /* of a reload that the thread has not seen */
     gateway->pending = made;
@@ -183,6 +195,8 @@ enum df_code mrs_gateway_submit(struct mrs_gateway *gateway, struct mrs_ask *ask
     enum df_code rc = admit(gateway, ask, now_ms);
     if (rc == DF_OK) {
         ask->deadline_ms = now_ms + gateway->timeout_ms;
+        ask->count = 1;
+        ask->message_bytes = ask->line->message_len;
         must_wake = gateway->arrivals.first == NULL; /* else somebody has woken the thread */
         mrs_ask_append(&gateway->arrivals, ask);
         gateway->waiting_count++;
@@ -219,10 +233,60 @@ enum df_code mrs_gateway_ask(struct mrs_gateway *gateway, const struct df_chat_l
     return rc;
 }
 
+bool mrs_gateway_recall(struct mrs_gateway *gateway, const struct df_chat_line *line,
+                        struct mrs_gateway_answer *out)
+{
+    memset(out, 0, sizeof *out);
+    return mrs_cache_get(gateway->cache, line, df_clock_mono_ms(), &out->verdict, out->model,
+                         sizeof out->model);
+}
+
+bool mrs_gateway_can_pay(struct mrs_gateway *gateway, const struct df_uuid *session)
+{
+    (void)pthread_mutex_lock(&gateway->lock);
+    bool is_spent = mrs_budget_is_spent(&gateway->budget, session);
+    if (is_spent)
+        gateway->stats.over_budget++;
+    (void)pthread_mutex_unlock(&gateway->lock);
+    return !is_spent;
+}
+
+int64_t mrs_gateway_budget_wants(struct mrs_gateway *gateway, enum mrs_budget_unit *unit,
+                                 int64_t *limit)
+{
+    (void)pthread_mutex_lock(&gateway->lock);
+    int64_t points = mrs_budget_day_wants(&gateway->budget);
+    *unit = gateway->budget.limits.unit;
+    *limit = gateway->budget.day_points;
+    (void)pthread_mutex_unlock(&gateway->lock);
+    return points;
+}
+
+void mrs_gateway_budget_grant(struct mrs_gateway *gateway, int64_t points)
+{
+    (void)pthread_mutex_lock(&gateway->lock);
+    mrs_budget_day_grant(&gateway->budget, points);
+    (void)pthread_mutex_unlock(&gateway->lock);
+}
+
+int64_t mrs_gateway_budget_surrender(struct mrs_gateway *gateway)
+{
+    (void)pthread_mutex_lock(&gateway->lock);
+    int64_t points = mrs_budget_day_surrender(&gateway->budget);
+    (void)pthread_mutex_unlock(&gateway->lock);
+    return points;
+}
+
 void mrs_gateway_stats(struct mrs_gateway *gateway, struct mrs_gateway_stats *out)
 {
+    struct mrs_cache_stats cache;
+
+    mrs_cache_stats(gateway->cache, &cache);
     (void)pthread_mutex_lock(&gateway->lock);
     *out = gateway->stats;
     out->queued = gateway->waiting_count;
+    out->cache_hits = cache.hits;
+    out->cache_misses = cache.misses;
+    out->cache_entries = cache.entries;
     (void)pthread_mutex_unlock(&gateway->lock);
 }

@@ -7,6 +7,7 @@
 #include <curl/curl.h>
 
 #define CURL_BUFFER_BYTES 16384L /* both ways; the default upload buffer is 64 KiB a call */
+#define REQUEST_KEEP_BYTES  ((size_t)16 * 1024)
 #define RESPONSE_KEEP_BYTES ((size_t)8 * 1024)
 /* Node closes an idle connection after 5 s; using one in that moment would lose the request. */
 #define IDLE_CONNECTION_MAX_S 4L
@@ -103,12 +104,17 @@ void mrs_call_free(struct mrs_call *call)
 
 enum df_code mrs_call_prepare(struct mrs_call *call, struct mrs_settings *settings,
                               const struct mrs_request_shape *shape,
-                              const struct df_chat_line *line, int64_t left_ms,
-                              struct df_error *err)
+                              const struct df_chat_line *const *lines, size_t line_count,
+                              uint32_t random, int64_t left_ms, struct df_error *err)
 {
     int64_t connect_ms =
         settings->connect_timeout_ms < left_ms ? settings->connect_timeout_ms : left_ms;
-    enum df_code rc = mrs_gateway_format_request(&call->request, shape, line, err);
+    call->line_count = line_count;
+    call->numbering = mrs_numbering_from(random);
+    enum df_code rc = line_count == 1
+                          ? mrs_gateway_format_request(&call->request, shape, lines[0], err)
+                          : mrs_gateway_format_batch(&call->request, shape, lines, line_count,
+                                                     &call->numbering, err);
 
     if (rc != DF_OK)
         return rc;
@@ -132,7 +138,10 @@ void mrs_call_reset(struct mrs_call *call)
     call->ask = NULL;
     call->sent = 0;
     call->is_too_big = false;
-    df_buf_reset(&call->request);
+    if (call->request.cap > REQUEST_KEEP_BYTES)
+        df_buf_release(&call->request);
+    else
+        df_buf_reset(&call->request);
     if (call->response.cap > RESPONSE_KEEP_BYTES)
         df_buf_release(&call->response);
     else

@@ -20,6 +20,8 @@ struct mrs_call {
     size_t model;
     enum mrs_gateway_mode mode;
     bool sent_temperature, sent_max_tokens;
+    struct mrs_numbering numbering; /* of the lines of a batch */
+    size_t line_count;
     struct df_buf request, response;
     size_t sent;       /* bytes of request handed to libcurl */
     bool is_too_big;   /* the response hit MRS_REPLY_MAX_BYTES */
@@ -31,12 +33,13 @@ struct mrs_call {
 enum df_code mrs_call_new(struct mrs_call **out, bool *has_address, struct df_error *err) DF_MUST_USE;
 void mrs_call_free(struct mrs_call *call); /* NULL is fine */
 
-/* Writes the request and points the handle at the server; `settings` gains a reference. Nothing is
- * sent yet. DF_ENOMEM, DF_ETOOBIG. */
+/* Writes the request about line_count lines (1..MRS_BATCH_LINES_MAX; their numbers come from
+ * `random`) and points the handle at the server; `settings` gains a reference. Nothing is sent yet.
+ * DF_ENOMEM, DF_ETOOBIG. */
 enum df_code mrs_call_prepare(struct mrs_call *call, struct mrs_settings *settings,
                               const struct mrs_request_shape *shape,
-                              const struct df_chat_line *line, int64_t left_ms,
-                              struct df_error *err) DF_MUST_USE;
+                              const struct df_chat_line *const *lines, size_t line_count,
+                              uint32_t random, int64_t left_ms, struct df_error *err) DF_MUST_USE;
 /* After the handle left the multi handle: drops the settings, empties the buffers. */
 void mrs_call_reset(struct mrs_call *call);
 

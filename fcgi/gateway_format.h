@@ -13,7 +13,8 @@
 #include "shared/intent.h"
 
 #define MRS_TOOL_NAME "detect_purchase"
-#define MRS_REQUEST_MAX_BYTES ((size_t)32 * 1024) /* prompt, schema and the capped texts fit */
+#define MRS_BATCH_TOOL_NAME "detect_purchases"
+#define MRS_REQUEST_MAX_BYTES ((size_t)192 * 1024) /* prompt, schema and the capped texts fit */
 #define MRS_REPLY_MAX_BYTES ((size_t)256 * 1024)
 
 /* Longest texts a model gets to see, in bytes; cut at a character. */
@@ -35,6 +36,24 @@ enum df_code mrs_gateway_format_request(struct df_buf *out, const struct mrs_req
                                         const struct df_chat_line *line,
                                         struct df_error *err) DF_MUST_USE;
 
+/* Numbers of the lines of a batch: line k is first + k * step. Chosen anew for each call and with
+ * gaps, so that a model that counts by itself, or is off by one, names no line at all instead of a
+ * neighbour; and so that nobody in the chat knows the number of a line. */
+struct mrs_numbering {
+    int first, step;
+};
+struct mrs_numbering mrs_numbering_from(uint32_t random); /* any number */
+
+/* The same request about 2..MRS_BATCH_LINES_MAX lines of one platform. The answer names each line
+ * once, a buyer with its verdict, all others by number alone: few tokens, and complete. */
+enum df_code mrs_gateway_format_batch(struct df_buf *out, const struct mrs_request_shape *shape,
+                                      const struct df_chat_line *const *lines, size_t count,
+                                      const struct mrs_numbering *numbering,
+                                      struct df_error *err) DF_MUST_USE;
+
+/* The cap on the answer's tokens that such a request sets. */
+int64_t mrs_gateway_format_max_tokens(size_t line_count);
+
 struct mrs_gateway_reply {
     struct df_verdict verdict;
     int64_t prompt_tokens, completion_tokens; /* 0 when the server did not say */
@@ -49,6 +68,23 @@ struct mrs_gateway_reply {
 enum df_code mrs_gateway_format_reply(const char *body, size_t body_len,
                                       struct mrs_gateway_reply *out,
                                       struct df_error *err) DF_MUST_USE;
+
+struct mrs_batch_reply {
+    size_t clear_count; /* lines with a verdict */
+    size_t stray_count; /* entries with a number that is no line's, or with none */
+    bool is_clear[MRS_BATCH_LINES_MAX]; /* named exactly once */
+    struct df_verdict verdicts[MRS_BATCH_LINES_MAX]; /* of the clear ones, clean as above; lines
+                                                        among the others have confidence 0 */
+    int64_t prompt_tokens, completion_tokens;
+    bool has_message, has_call;
+};
+
+/* Reads the answer about `count` lines. A line that is missing or named twice is not clear; the rest
+ * of the answer counts all the same. Codes as above; DF_OK when at least one line is clear. */
+enum df_code mrs_gateway_format_batch_reply(const char *body, size_t body_len,
+                                            const struct mrs_numbering *numbering, size_t count,
+                                            struct mrs_batch_reply *out,
+                                            struct df_error *err) DF_MUST_USE;
 
 /* clang-format off */
 enum mrs_refusal {

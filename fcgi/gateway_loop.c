@@ -87,6 +87,7 @@ static void check_waiting(struct mrs_gateway *gateway, int64_t now_ms)
             continue;
         }
         if (now_ms >= ask->ready_ms) {
+            ask->is_collecting = false;
             mrs_ask_append(&gateway->queue, ask);
         } else {
             mrs_ask_append(&gateway->delayed, ask);
@@ -160,6 +161,30 @@ static struct mrs_request_shape shape_for(struct mrs_gateway *gateway, struct mr
     };
 }
 
+static enum df_code prepare(struct mrs_gateway *gateway, struct mrs_call *call, struct mrs_ask *ask,
+                            const struct mrs_request_shape *shape, int64_t left_ms)
+{
+    const struct df_chat_line *lines[MRS_BATCH_LINES_MAX];
+    size_t count = mrs_group_lines(ask, lines);
+
+    gateway->random = gateway->random * 1664525 + 1013904223; /* Numerical Recipes */
+    enum df_code rc = mrs_call_prepare(call, gateway->settings, shape, lines, count,
+                                       gateway->random >> 8, left_ms, ask->err);
+    if (rc != DF_OK)
+        return rc;
+    /* Three bytes a token is more than any text of ours takes. */
+    if (!mrs_group_pay(gateway, ask, (int64_t)call->request.len / 3,
+                       mrs_gateway_format_max_tokens(count))) {
+        ask->out->over_budget = true;
+        return df_error_set(ask->err, DF_EPAYMENT, "AI budget is used up");
+    }
+    if (curl_multi_add_handle(gateway->multi, call->easy) != CURLM_OK) {
+        mrs_group_refund(gateway, ask);
+        return df_error_set(ask->err, DF_ENOMEM, "model call: libcurl would not start it");
+    }
+    return DF_OK;
+}
+
 static void start(struct mrs_gateway *gateway, struct mrs_ask *ask)
 {
     int64_t left_ms = ask->deadline_ms - df_clock_mono_ms();
@@ -175,9 +200,7 @@ static void start(struct mrs_gateway *gateway, struct mrs_ask *ask)
         return;
     }
     struct mrs_request_shape shape = shape_for(gateway, ask);
-    enum df_code rc = mrs_call_prepare(call, gateway->settings, &shape, ask->line, left_ms, ask->err);
-    if (rc == DF_OK && curl_multi_add_handle(gateway->multi, call->easy) != CURLM_OK)
-        rc = df_error_set(ask->err, DF_ENOMEM, "model call: libcurl would not start it");
+    enum df_code rc = prepare(gateway, call, ask, &shape, left_ms);
     if (rc != DF_OK) {
         mrs_ask_finish(gateway, ask, NULL, rc);
         recycle(gateway, call);
@@ -195,9 +218,11 @@ static void start(struct mrs_gateway *gateway, struct mrs_ask *ask)
     gateway->active = call;
     gateway->active_count++;
     (void)pthread_mutex_lock(&gateway->lock);
-    gateway->waiting_count--;
+    gateway->waiting_count -= ask->count;
     gateway->stats.in_flight++;
     gateway->stats.calls++;
+    gateway->stats.lines += (uint64_t)ask->count;
+    gateway->stats.batches += ask->count > 1;
     (void)pthread_mutex_unlock(&gateway->lock);
 }
 
@@ -280,11 +305,9 @@ static bool take_arrivals(struct mrs_gateway *gateway)
     is_stopping = gateway->is_stopping;
     (void)pthread_mutex_unlock(&gateway->lock);
     use_settings(gateway, pending);
-    while ((ask = take_first(&arrivals)) != NULL) {
-        if (ask->deadline_ms < gateway->check_ms)
-            gateway->check_ms = ask->deadline_ms;
-        mrs_ask_append(&gateway->queue, ask);
-    }
+    int64_t now_ms = arrivals.first == NULL ? 0 : df_clock_mono_ms();
+    while ((ask = take_first(&arrivals)) != NULL)
+        mrs_group_admit(gateway, ask, now_ms);
     return !is_stopping;
 }
 

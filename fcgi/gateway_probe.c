@@ -1,11 +1,12 @@
 /* fcgi/gateway_probe.c - a test helper that drives the gateway by JSON lines, one command a line:
  *   {"options":{"base_url":...,"models":...,"timeout_ms":...,...}}   first line; later: reload
- *   {"ask":"some text","id":1}       in a thread of its own; prints {"id":1,"code":...,"ms":...}
+ *   {"ask":"some text","id":1,"user":...,"show":7,"patient":true}   in a thread of its own; prints {"id":1,"code":...,"ms":...}
  *   {"burst":4000,"parallel":512}    many asks; prints rate, latencies and memory
  *   {"stats":true}                   prints the counters
  * End of input: waits for the asks under way, frees the gateway, exits. Not installed. */
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +26,10 @@ static _Atomic int asks_under_way;
 
 struct one_ask {
     json_int_t id;
-    char *text;
+    char *text, *user;
+    struct df_uuid show;
+    bool is_patient;
+    sem_t done;
 };
 
 struct burst {
@@ -66,6 +70,14 @@ static struct mrs_gateway_options read_options(const json_t *object)
         .retry_billed = flag_of(object, "retry_billed", false),
         .send_temperature = flag_of(object, "send_temperature", true),
         .send_max_tokens = flag_of(object, "send_max_tokens", true),
+        .batch_ms = number_of(object, "batch_ms", 0),
+        .batch_max = number_of(object, "batch_max", 20),
+        .cache_max = number_of(object, "cache_max", 0),
+        .cache_ttl_ms = number_of(object, "cache_ttl_ms", 60000),
+        .budget = {.unit = (enum mrs_budget_unit)number_of(object, "budget_unit", 0),
+                   .session = number_of(object, "budget_session", 0),
+                   .price_in = 0.3,
+                   .price_out = 2.5},
     };
 }
 
@@ -81,24 +93,56 @@ static void print_line(json_t *object)
     json_decref(object);
 }
 
-static struct df_chat_line line_of(const char *text)
+static struct df_chat_line line_of(const char *text, const char *user)
 {
     return (struct df_chat_line){.platform = "whatnot", .platform_len = 7,
-                                 .username = "test_buyer", .username_len = 10,
+                                 .username = user, .username_len = strlen(user),
                                  .message = text, .message_len = strlen(text)};
+}
+
+static void on_done(struct mrs_ask *ask)
+{
+    (void)sem_post(ask->context);
+}
+
+/* As the program does it: remembered answers first. */
+static enum df_code ask_one(struct one_ask *one, const struct df_chat_line *line,
+                            struct mrs_gateway_answer *answer, struct df_error *err, bool *cached)
+{
+    struct mrs_ask ask = {.line = line,
+                          .out = answer,
+                          .err = err,
+                          .on_done = on_done,
+                          .context = &one->done,
+                          .session = one->show,
+                          .is_patient = one->is_patient};
+
+    *cached = mrs_gateway_recall(gateway, line, answer);
+    if (*cached)
+        return DF_OK;
+    (void)sem_init(&one->done, 0, 0);
+    enum df_code code = mrs_gateway_submit(gateway, &ask);
+    if (code == DF_OK) {
+        while (sem_wait(&one->done) != 0) {
+        }
+        code = ask.code;
+    }
+    (void)sem_destroy(&one->done);
+    return code;
 }
 
 static void *run_ask(void *user)
 {
     struct one_ask *one = user;
-    struct df_chat_line line = line_of(one->text);
+    struct df_chat_line line = line_of(one->text, one->user);
     struct mrs_gateway_answer answer;
     struct df_error err = {0};
+    bool cached = false;
     int64_t start_ns = df_clock_mono_ns();
-    enum df_code code = mrs_gateway_ask(gateway, &line, &answer, &err);
+    enum df_code code = ask_one(one, &line, &answer, &err, &cached);
     double ms = (double)(df_clock_mono_ns() - start_ns) / 1e6;
 
-    print_line(json_pack("{s:I, s:s, s:s, s:f, s:b, s:f, s:s, s:s, s:I, s:s, s:i, s:I, s:I}", "id",
+    print_line(json_pack("{s:I, s:s, s:s, s:f, s:b, s:f, s:s, s:s, s:I, s:s, s:i, s:I, s:I, s:b, s:b}", "id",
                          one->id, "code", df_error_name(code), "error", code == DF_OK ? "" : err.msg,
                          "ms", ms, "is_buyer", answer.verdict.is_buyer, "confidence",
                          answer.verdict.confidence, "type",
@@ -106,8 +150,10 @@ static void *run_ask(void *user)
                          "value_cents", (json_int_t)answer.verdict.value_cents, "model",
                          answer.model, "status", answer.upstream_status, "retry_after_s",
                          (json_int_t)answer.retry_after_s, "prompt_tokens",
-                         (json_int_t)answer.prompt_tokens));
+                         (json_int_t)answer.prompt_tokens, "cached", cached, "over_budget",
+                         answer.over_budget));
     free(one->text);
+    free(one->user);
     free(one);
     asks_under_way--;
     return NULL;
@@ -132,8 +178,11 @@ static void start_ask(const json_t *command)
         exit(1);
     one->id = number_of(command, "id", 0);
     one->text = strdup(text_of(command, "ask"));
+    one->user = strdup(text_of(command, "user") == NULL ? "test_buyer" : text_of(command, "user"));
+    one->show.bytes[15] = (unsigned char)number_of(command, "show", 0);
+    one->is_patient = flag_of(command, "patient", false);
     asks_under_way++;
-    if (one->text == NULL || start_thread(&thread, run_ask, one) != 0)
+    if (one->text == NULL || one->user == NULL || start_thread(&thread, run_ask, one) != 0)
         exit(1);
     (void)pthread_detach(thread);
 }
@@ -141,7 +190,7 @@ static void start_ask(const json_t *command)
 static void *run_burst(void *user)
 {
     struct burst *burst = user;
-    struct df_chat_line line = line_of("I will take the red jacket for $45!");
+    struct df_chat_line line = line_of("I will take the red jacket for $45!", "test_buyer");
 
     while (burst->left-- > 0) {
         struct mrs_gateway_answer answer;
@@ -205,7 +254,12 @@ static void print_stats(void)
 {
     struct mrs_gateway_stats s;
     mrs_gateway_stats(gateway, &s);
-    print_line(json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "calls", (json_int_t)s.calls,
+    print_line(json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}",
+                         "lines", (json_int_t)s.lines, "batches", (json_int_t)s.batches,
+                         "batch_gaps", (json_int_t)s.batch_gaps, "cache_hits",
+                         (json_int_t)s.cache_hits, "cache_entries", (json_int_t)s.cache_entries,
+                         "over_budget", (json_int_t)s.over_budget, "micro_usd",
+                         (json_int_t)s.micro_usd, "calls", (json_int_t)s.calls,
                          "answers", (json_int_t)s.answers, "failures", (json_int_t)s.failures,
                          "retries", (json_int_t)s.retries, "short_circuits",
                          (json_int_t)s.short_circuits, "in_flight", (json_int_t)s.in_flight, "queued",

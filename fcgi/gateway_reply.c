@@ -1,5 +1,6 @@
 /* fcgi/gateway_reply.c - finds the verdict in a model's answer, wherever the server put it. The
  * payload decides, never finish_reason: servers disagree about that one. */
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -67,17 +68,29 @@ static bool skip_thinking(const char **text, size_t *len)
     return !contains(*text, *len, "<think>") && !contains(*text, *len, "<thinking>");
 }
 
-/* Prose must hold the field that matters; the arguments of a call may be sparse. */
-static bool is_acceptable(const json_t *value, bool from_prose)
+/* What is looked for: `take` copies what it wants out of a value (borrowed) and says whether this
+ * was it. Prose must hold the field that matters; the arguments of a call may be sparse. */
+struct sought {
+    bool (*take)(const struct sought *sought, const json_t *value, bool from_prose);
+    const char *call_name;
+    void *out;
+    const struct mrs_numbering *numbering; /* of a batch */
+    size_t count;
+};
+
+static bool take_verdict(const struct sought *sought, const json_t *value, bool from_prose)
 {
-    if (from_prose)
-        return json_object_get(value, "is_buyer") != NULL;
-    return mrs_verdict_is_known(value);
+    bool is_it = from_prose ? json_object_get(value, "is_buyer") != NULL
+                            : mrs_verdict_is_known(value);
+    if (is_it)
+        mrs_verdict_read(sought->out, value);
+    return is_it;
 }
 
-/* The first object in the text that is a verdict: plain, fenced, wrapped in another object, or
- * amid prose. */
-static bool verdict_from_text(struct df_verdict *out, const char *text, size_t len, bool from_prose)
+/* The first object in the text that is sought: plain, fenced, wrapped in another object, or amid
+ * prose. */
+static bool take_from_text(const struct sought *sought, const char *text, size_t len,
+                           bool from_prose)
 {
     bool found = false;
 
@@ -91,11 +104,8 @@ static bool verdict_from_text(struct df_verdict *out, const char *text, size_t l
         text = start;
         json_t *value = NULL;
         size_t size = object_len(text, len);
-        if (size > 0 && df_json_parse(&value, text, size, MRS_REPLY_MAX_BYTES, NULL) == DF_OK &&
-            is_acceptable(value, from_prose)) {
-            mrs_verdict_read(out, value);
-            found = true;
-        }
+        if (size > 0 && df_json_parse(&value, text, size, MRS_REPLY_MAX_BYTES, NULL) == DF_OK)
+            found = sought->take(sought, value, from_prose);
         json_decref(value);
         text++; /* look inside too: {"result":{"is_buyer":...}} */
         len--;
@@ -104,52 +114,47 @@ static bool verdict_from_text(struct df_verdict *out, const char *text, size_t l
 }
 
 /* Arguments of a call: one JSON value, or an object in a code fence; never null, a list, a string. */
-static bool verdict_from_arguments(struct df_verdict *out, const char *text, size_t len)
+static bool take_from_arguments(const struct sought *sought, const char *text, size_t len)
 {
     json_t *value = NULL;
     bool is_json = df_json_parse(&value, text, len, MRS_REPLY_MAX_BYTES, NULL) == DF_OK;
-    bool found = false;
+    bool found = is_json && sought->take(sought, value, false);
 
-    if (is_json && is_acceptable(value, false)) {
-        mrs_verdict_read(out, value);
-        found = true;
-    }
     json_decref(value);
-    return is_json ? found : verdict_from_text(out, text, len, false);
+    return is_json ? found : take_from_text(sought, text, len, false);
 }
 
-static enum df_code read_function(struct df_verdict *out, const json_t *function,
+static enum df_code read_function(const struct sought *sought, const json_t *function,
                                   struct df_error *err)
 {
     const json_t *arguments = json_object_get(function, "arguments");
 
     if (json_is_object(arguments)) {
-        if (!mrs_verdict_is_known(arguments))
+        if (!sought->take(sought, arguments, false))
             return unusable(err, "the call's arguments are no verdict");
-        mrs_verdict_read(out, arguments);
         return DF_OK;
     }
     if (!json_is_string(arguments) || json_string_length(arguments) == 0)
         return unusable(err, "a call without arguments");
-    if (!verdict_from_arguments(out, json_string_value(arguments), json_string_length(arguments)))
+    if (!take_from_arguments(sought, json_string_value(arguments), json_string_length(arguments)))
         return unusable(err, "the call's arguments are no verdict");
     return DF_OK;
 }
 
 /* The first call with our name, else the first call. */
-static const json_t *choose_call(const json_t *calls)
+static const json_t *choose_call(const json_t *calls, const char *our_name)
 {
     for (size_t i = 0; i < json_array_size(calls); i++) {
         const json_t *call = json_array_get(calls, i);
         const char *name = json_string_value(json_object_get(json_object_get(call, "function"), "name"));
-        if (name != NULL && strcmp(name, MRS_TOOL_NAME) == 0)
+        if (name != NULL && strcmp(name, our_name) == 0)
             return call;
     }
     return json_array_get(calls, 0);
 }
 
 /* content as a list of parts: their texts, one after the other. */
-static bool verdict_from_parts(struct df_verdict *out, const json_t *parts)
+static bool take_from_parts(const struct sought *sought, const json_t *parts)
 {
     struct df_buf text;
     bool found = false;
@@ -161,40 +166,44 @@ static bool verdict_from_parts(struct df_verdict *out, const json_t *parts)
             df_buf_append(&text, json_string_value(part), json_string_length(part));
     }
     if (!text.failed && text.len > 0)
-        found = verdict_from_text(out, text.data, text.len, true);
+        found = take_from_text(sought, text.data, text.len, true);
     df_buf_release(&text);
     return found;
 }
 
-static bool verdict_from_content(struct df_verdict *out, const json_t *content)
+static bool take_from_content(const struct sought *sought, const json_t *content)
 {
     if (json_is_string(content))
-        return verdict_from_text(out, json_string_value(content), json_string_length(content), true);
+        return take_from_text(sought, json_string_value(content), json_string_length(content), true);
     if (json_is_array(content))
-        return verdict_from_parts(out, content);
-    if (json_object_get(content, "is_buyer") == NULL)
-        return false;
-    mrs_verdict_read(out, content);
-    return true;
+        return take_from_parts(sought, content);
+    return json_is_object(content) && sought->take(sought, content, true);
 }
 
+/* What any answer has, whatever is sought in it. */
+struct envelope {
+    int64_t prompt_tokens, completion_tokens;
+    bool has_message, has_call;
+};
+
 /* A refusal, prose and an empty answer all end as "no call": that is the text clients know. */
-static enum df_code read_message(struct mrs_gateway_reply *out, const json_t *message,
-                                 struct df_error *err)
+static enum df_code read_message(struct envelope *out, const struct sought *sought,
+                                 const json_t *message, struct df_error *err)
 {
     const json_t *calls = json_object_get(message, "tool_calls");
     const json_t *legacy = json_object_get(message, "function_call");
 
     out->has_message = json_is_object(message);
     if (json_array_size(calls) > 0) {
+        const json_t *call = choose_call(calls, sought->call_name);
         out->has_call = true;
-        return read_function(&out->verdict, json_object_get(choose_call(calls), "function"), err);
+        return read_function(sought, json_object_get(call, "function"), err);
     }
     if (json_is_object(legacy)) {
         out->has_call = true;
-        return read_function(&out->verdict, legacy, err);
+        return read_function(sought, legacy, err);
     }
-    if (verdict_from_content(&out->verdict, json_object_get(message, "content")))
+    if (take_from_content(sought, json_object_get(message, "content")))
         return DF_OK;
     return no_call(err);
 }
@@ -212,15 +221,13 @@ static bool is_event_stream(const char *body, size_t len)
            (len >= 6 && strncasecmp(body, "event:", 6) == 0) || (len >= 1 && body[0] == ':');
 }
 
-enum df_code mrs_gateway_format_reply(const char *body, size_t body_len,
-                                      struct mrs_gateway_reply *out, struct df_error *err)
+static enum df_code read_envelope(const char *body, size_t body_len, const struct sought *sought,
+                                  struct envelope *out, struct df_error *err)
 {
     json_t *root = NULL;
     enum df_code rc;
 
     memset(out, 0, sizeof *out);
-    out->verdict.value_cents = DF_VALUE_NONE;
-    out->verdict.type = DF_GENERAL;
     if (body_len == 0)
         return unusable(err, "empty body");
     if (is_event_stream(body, body_len))
@@ -242,8 +249,116 @@ enum df_code mrs_gateway_format_reply(const char *body, size_t body_len,
     out->prompt_tokens = token_count(usage, "prompt_tokens");
     out->completion_tokens = token_count(usage, "completion_tokens");
     const json_t *choice = json_array_get(json_object_get(answer, "choices"), 0);
-    rc = read_message(out, json_object_get(choice, "message"), err);
+    rc = read_message(out, sought, json_object_get(choice, "message"), err);
 out:
     json_decref(root);
+    return rc;
+}
+
+enum df_code mrs_gateway_format_reply(const char *body, size_t body_len,
+                                      struct mrs_gateway_reply *out, struct df_error *err)
+{
+    const struct sought sought = {
+        .take = take_verdict, .call_name = MRS_TOOL_NAME, .out = &out->verdict};
+    struct envelope envelope;
+
+    memset(out, 0, sizeof *out);
+    out->verdict.value_cents = DF_VALUE_NONE;
+    out->verdict.type = DF_GENERAL;
+    enum df_code rc = read_envelope(body, body_len, &sought, &envelope, err);
+    out->prompt_tokens = envelope.prompt_tokens;
+    out->completion_tokens = envelope.completion_tokens;
+    out->has_message = envelope.has_message;
+    out->has_call = envelope.has_call;
+    return rc;
+}
+
+/* --- batches ---------------------------------------------------------------------------------- */
+
+/* Which line a number (or a string of digits) names; false: none. */
+static bool line_of(const struct sought *sought, const json_t *number, size_t *line)
+{
+    json_int_t value = json_is_integer(number) ? json_integer_value(number) : -1;
+
+    if (json_is_real(number) && json_real_value(number) >= 0 && json_real_value(number) < 1e6)
+        value = (json_int_t)json_real_value(number) == json_real_value(number)
+                    ? (json_int_t)json_real_value(number)
+                    : -1;
+    if (json_is_string(number)) {
+        const char *text = json_string_value(number);
+        size_t len = json_string_length(number);
+        value = len > 0 && len <= 6 && strspn(text, "0123456789") == len ? strtol(text, NULL, 10)
+                                                                          : -1;
+    }
+    value -= sought->numbering->first;
+    if (value < 0 || value % sought->numbering->step != 0)
+        return false;
+    value /= sought->numbering->step;
+    *line = (size_t)value;
+    return *line < sought->count;
+}
+
+static void forget_lines(struct mrs_batch_reply *out)
+{
+    memset(out, 0, sizeof *out);
+    for (size_t i = 0; i < MRS_BATCH_LINES_MAX; i++) {
+        out->verdicts[i].value_cents = DF_VALUE_NONE;
+        out->verdicts[i].type = DF_GENERAL;
+    }
+}
+
+/* Both lists; a call's arguments may lack one of them, prose must have the buyers. */
+static bool take_batch(const struct sought *sought, const json_t *value, bool from_prose)
+{
+    struct mrs_batch_reply *out = sought->out;
+    uint8_t named[MRS_BATCH_LINES_MAX] = {0};
+    const json_t *buyers = json_object_get(value, "buyers");
+    const json_t *others = json_object_get(value, "others");
+    size_t line = 0;
+
+    if (!json_is_array(buyers) && (from_prose || !json_is_array(others)))
+        return false;
+    forget_lines(out); /* of an object that was looked at before and was not it */
+    for (size_t i = 0; i < json_array_size(buyers); i++) {
+        const json_t *entry = json_array_get(buyers, i);
+        if (!line_of(sought, json_object_get(entry, "i"), &line)) {
+            out->stray_count++;
+            continue;
+        }
+        named[line] = named[line] < 2 ? (uint8_t)(named[line] + 1) : 2;
+        (void)mrs_verdict_read_listed(&out->verdicts[line], entry); /* it has an i: an object */
+    }
+    for (size_t i = 0; i < json_array_size(others); i++) {
+        const json_t *entry = json_array_get(others, i);
+        if (!line_of(sought, json_is_object(entry) ? json_object_get(entry, "i") : entry, &line)) {
+            out->stray_count++;
+            continue;
+        }
+        named[line] = named[line] < 2 ? (uint8_t)(named[line] + 1) : 2;
+    }
+    for (line = 0; line < sought->count; line++) {
+        out->is_clear[line] = named[line] == 1;
+        out->clear_count += named[line] == 1;
+    }
+    return out->clear_count > 0;
+}
+
+enum df_code mrs_gateway_format_batch_reply(const char *body, size_t body_len,
+                                            const struct mrs_numbering *numbering, size_t count,
+                                            struct mrs_batch_reply *out, struct df_error *err)
+{
+    const struct sought sought = {.take = take_batch,
+                                  .call_name = MRS_BATCH_TOOL_NAME,
+                                  .out = out,
+                                  .numbering = numbering,
+                                  .count = count};
+    struct envelope envelope;
+
+    forget_lines(out);
+    enum df_code rc = read_envelope(body, body_len, &sought, &envelope, err);
+    out->prompt_tokens = envelope.prompt_tokens;
+    out->completion_tokens = envelope.completion_tokens;
+    out->has_message = envelope.has_message;
+    out->has_call = envelope.has_call;
     return rc;
 }

@@ -207,6 +207,9 @@ enum df_code mrs_settings_new(struct mrs_settings **out, const struct mrs_gatewa
     made->timeout_ms = options->timeout_ms;
     made->connect_timeout_ms = options->connect_timeout_ms;
     made->in_flight_max = options->in_flight_max;
+    made->batch_ms = options->batch_ms;
+    made->batch_max = options->batch_max;
+    made->budget = options->budget;
     made->use_breaker = options->use_breaker;
     made->retry_billed = options->retry_billed;
     made->send_temperature = options->send_temperature;
@@ -215,6 +218,19 @@ enum df_code mrs_settings_new(struct mrs_settings **out, const struct mrs_gatewa
     if (options->timeout_ms < 1 || options->connect_timeout_ms < 1 || options->in_flight_max < 1 ||
         options->in_flight_max > 100000) {
         (void)df_error_set(err, rc, "gateway options: a timeout or limit is out of range");
+        goto out;
+    }
+    if (options->batch_ms < 0 || options->batch_ms >= options->timeout_ms ||
+        (options->batch_ms > 0 &&
+         (options->batch_max < 1 || options->batch_max > MRS_BATCH_LINES_MAX))) {
+        (void)df_error_set(err, rc,
+                           "AI_BATCH_MS must be below AI_TIMEOUT_MS, AI_BATCH_MAX within 1 to %d",
+                           MRS_BATCH_LINES_MAX);
+        goto out;
+    }
+    if (options->budget.unit == MRS_BUDGET_CENTS &&
+        !(options->budget.price_in > 0 && options->budget.price_out > 0)) {
+        (void)df_error_set(err, rc, "a budget in cents needs AI_PRICE_IN and AI_PRICE_OUT");
         goto out;
     }
     rc = make_url(made, options->base_url, err);

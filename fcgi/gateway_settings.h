@@ -22,6 +22,8 @@ struct mrs_settings { /* immutable but for refs, which only the gateway's thread
     size_t model_count;
     enum mrs_gateway_mode mode;
     int64_t timeout_ms, connect_timeout_ms, in_flight_max;
+    int64_t batch_ms, batch_max;
+    struct mrs_budget_limits budget;
     bool use_breaker, retry_billed, send_temperature, send_max_tokens;
 };
 

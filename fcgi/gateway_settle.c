@@ -20,12 +20,24 @@ void mrs_ask_finish(struct mrs_gateway *gateway, struct mrs_ask *ask, const stru
     if (ask->is_probe)
         mrs_breaker_abandon(&gateway->breaker);
     if (call == NULL)
-        gateway->waiting_count--;
+        gateway->waiting_count -= ask->count;
     if (code == DF_OK)
-        gateway->stats.answers++;
+        gateway->stats.answers += (uint64_t)ask->count;
     else
-        gateway->stats.failures++;
+        gateway->stats.failures += (uint64_t)ask->count;
+    if (ask->out->over_budget)
+        gateway->stats.over_budget += (uint64_t)ask->count;
     (void)pthread_mutex_unlock(&gateway->lock);
+    /* The others share the leader's fate; the leader goes last, because its error is copied. */
+    for (struct mrs_ask *other = ask->others, *next = NULL; other != NULL; other = next) {
+        next = other->next;
+        *other->out = *ask->out;
+        if (code != DF_OK)
+            (void)df_error_set(other->err, code, "%s",
+                               ask->err == NULL ? "AI analysis failed" : ask->err->msg);
+        other->code = code;
+        other->on_done(other);
+    }
     ask->code = code;
     ask->on_done(ask);
 }
@@ -34,7 +46,7 @@ void mrs_ask_finish(struct mrs_gateway *gateway, struct mrs_ask *ask, const stru
 static void again(struct mrs_gateway *gateway, struct mrs_ask *ask, int64_t delay_ms)
 {
     (void)pthread_mutex_lock(&gateway->lock);
-    gateway->waiting_count++;
+    gateway->waiting_count += ask->count;
     gateway->stats.retries++;
     (void)pthread_mutex_unlock(&gateway->lock);
     if (delay_ms == 0) {
@@ -157,18 +169,45 @@ static void settle_failure(struct mrs_gateway *gateway, struct mrs_call *call, C
 }
 
 static void learn_from_answer(struct mrs_gateway *gateway, const struct mrs_call *call,
-                              const struct mrs_gateway_reply *reply, bool has_verdict)
+                              bool has_message, bool has_call, bool has_verdict)
 {
     bool by_call = call->mode == MRS_AI_TOOL || call->mode == MRS_AI_REQUIRED;
-    bool as_asked = !by_call || reply->has_call || call->ask->modes_tried + 1 >= MRS_MODES;
+    bool as_asked = !by_call || has_call || call->ask->modes_tried + 1 >= MRS_MODES;
 
     if (call->settings != gateway->settings)
         return; /* options changed meanwhile: this says nothing about the new ones */
-    if (!has_verdict && (!reply->has_message || reply->has_call))
+    if (!has_verdict && (!has_message || has_call))
         return; /* an error in a 200, a call cut short: no fault of the mode */
     if (mrs_learned_answer(&gateway->learned, call->mode, has_verdict, as_asked))
         df_log(DF_LOG_WARN, "ai_mode_changed", "from=%s to=%s", mrs_gateway_mode_name(call->mode),
                mrs_gateway_mode_name(gateway->learned.mode));
+}
+
+static void note_tokens(struct mrs_gateway *gateway, struct mrs_call *call, int64_t prompt_tokens,
+                        int64_t completion_tokens)
+{
+    call->ask->out->prompt_tokens += prompt_tokens;
+    call->ask->out->completion_tokens += completion_tokens;
+    (void)pthread_mutex_lock(&gateway->lock);
+    gateway->stats.prompt_tokens += (uint64_t)prompt_tokens;
+    gateway->stats.completion_tokens += (uint64_t)completion_tokens;
+    gateway->stats.micro_usd += (uint64_t)mrs_budget_micro_usd(
+        &call->settings->budget, prompt_tokens, completion_tokens);
+    (void)pthread_mutex_unlock(&gateway->lock);
+    mrs_group_settle_bill(gateway, call->ask, prompt_tokens, completion_tokens);
+    (void)report(gateway, call->ask, 200, 0);
+}
+
+/* Answers one ask, and remembers the verdict for whoever says the same. */
+static void give_verdict(struct mrs_gateway *gateway, const struct mrs_call *call,
+                         struct mrs_ask *ask, const struct df_verdict *verdict)
+{
+    ask->out->verdict = *verdict;
+    (void)snprintf(ask->out->model, sizeof ask->out->model, "%s",
+                   call->settings->models[call->model]);
+    if (call->settings == gateway->settings) /* else the cache was emptied for another model */
+        mrs_cache_put(gateway->cache, ask->line, df_clock_mono_ms(), verdict, ask->out->model);
+    mrs_ask_finish(gateway, ask, call, DF_OK);
 }
 
 static void settle_answer(struct mrs_gateway *gateway, struct mrs_call *call)
@@ -178,24 +217,66 @@ static void settle_answer(struct mrs_gateway *gateway, struct mrs_call *call)
     enum df_code rc = mrs_gateway_format_reply(call->response.data, call->response.len, &reply,
                                                ask->err);
 
-    ask->out->prompt_tokens += reply.prompt_tokens;
-    ask->out->completion_tokens += reply.completion_tokens;
-    (void)pthread_mutex_lock(&gateway->lock);
-    gateway->stats.prompt_tokens += (uint64_t)reply.prompt_tokens;
-    gateway->stats.completion_tokens += (uint64_t)reply.completion_tokens;
-    (void)pthread_mutex_unlock(&gateway->lock);
-    (void)report(gateway, ask, 200, 0);
-    learn_from_answer(gateway, call, &reply, rc == DF_OK);
+    note_tokens(gateway, call, reply.prompt_tokens, reply.completion_tokens);
+    learn_from_answer(gateway, call, reply.has_message, reply.has_call, rc == DF_OK);
     if (rc == DF_OK) {
-        ask->out->verdict = reply.verdict;
-        (void)snprintf(ask->out->model, sizeof ask->out->model, "%s",
-                       call->settings->models[call->model]);
-    } else {
-        ask->mode = gateway->learned.mode; /* should it be sent again */
-        if (rc == DF_EUPSTREAM && try_again_billed(gateway, call))
-            return;
+        give_verdict(gateway, call, ask, &reply.verdict);
+        return;
     }
+    ask->mode = gateway->learned.mode; /* should it be sent again */
+    if (rc == DF_EUPSTREAM && try_again_billed(gateway, call))
+        return;
     mrs_ask_finish(gateway, ask, call, rc);
+}
+
+/* A line that the answer left out, or contradicted itself about: asked about alone where paying
+ * twice is allowed; else whoever asked falls back, and may ask again later. */
+static void settle_gap(struct mrs_gateway *gateway, struct mrs_call *call, struct mrs_ask *ask)
+{
+    if (call->settings->retry_billed && ask->billed < BILLED_RETRIES_MAX && has_time(ask)) {
+        ask->billed++;
+        again(gateway, ask, 0);
+        return;
+    }
+    mrs_ask_finish(gateway, ask, call,
+                   df_error_set(ask->err, DF_EUPSTREAM,
+                                "Unusable AI answer: no clear verdict on this line of a batch"));
+}
+
+static void settle_batch(struct mrs_gateway *gateway, struct mrs_call *call)
+{
+    struct mrs_ask *ask = call->ask;
+    struct mrs_batch_reply reply;
+    enum df_code rc = mrs_gateway_format_batch_reply(call->response.data, call->response.len,
+                                                     &call->numbering, call->line_count, &reply,
+                                                     ask->err);
+
+    note_tokens(gateway, call, reply.prompt_tokens, reply.completion_tokens);
+    learn_from_answer(gateway, call, reply.has_message, reply.has_call, rc == DF_OK);
+    if (rc != DF_OK) {
+        ask->mode = gateway->learned.mode;
+        if (rc != DF_EUPSTREAM || !try_again_billed(gateway, call))
+            mrs_ask_finish(gateway, ask, call, rc);
+        return;
+    }
+    if (reply.clear_count < call->line_count || reply.stray_count > 0) {
+        (void)pthread_mutex_lock(&gateway->lock);
+        gateway->stats.batch_gaps += call->line_count - reply.clear_count;
+        (void)pthread_mutex_unlock(&gateway->lock);
+        df_log(DF_LOG_WARN, "ai_batch_gaps", "lines=%zu clear=%zu stray=%zu", call->line_count,
+               reply.clear_count, reply.stray_count);
+    }
+    struct mrs_gateway_answer shared = *ask->out; /* status and tokens are the whole call's */
+    ask = mrs_group_dissolve(ask);
+    for (size_t i = 0; i < call->line_count; i++) {
+        struct mrs_ask *next = ask->next; /* `ask` is gone once it is answered */
+        *ask->out = shared;
+        if (reply.is_clear[i])
+            give_verdict(gateway, call, ask, &reply.verdicts[i]);
+        else
+            settle_gap(gateway, call, ask);
+        ask = next;
+    }
 }
 
 /* True when a parameter was left out, another mode or another model is to be tried. */
@@ -289,8 +370,13 @@ void mrs_gateway_settle(struct mrs_gateway *gateway, struct mrs_call *call, int 
     else if (retry_after_s > RETRY_AFTER_TRUSTED_S)
         retry_after_s = RETRY_AFTER_TRUSTED_S;
     call->ask->out->upstream_status = (int)status;
+    /* What was sent and not refused may have been billed: the budget does not get it back. */
+    if (result == CURLE_OK ? status < 200 || status >= 300 : mrs_call_is_unsent(call))
+        mrs_group_refund(gateway, call->ask);
     if (result != CURLE_OK)
         settle_failure(gateway, call, (CURLcode)result);
+    else if (status >= 200 && status < 300 && call->line_count > 1)
+        settle_batch(gateway, call);
     else if (status >= 200 && status < 300)
         settle_answer(gateway, call);
     else

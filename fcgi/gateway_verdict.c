@@ -233,6 +233,30 @@ static int64_t read_value(const json_t *value)
     return to_cents(number);
 }
 
+/* A batch's answer has short names; models write the long ones too. */
+static const json_t *either(const json_t *object, const char *name, const char *other)
+{
+    const json_t *value = json_object_get(object, name);
+    return value != NULL ? value : json_object_get(object, other);
+}
+
+bool mrs_verdict_read_listed(struct df_verdict *out, const json_t *object)
+{
+    const json_t *says = either(object, "b", "is_buyer");
+
+    memset(out, 0, sizeof *out);
+    out->value_cents = DF_VALUE_NONE;
+    out->type = DF_GENERAL;
+    if (!json_is_object(object))
+        return false;
+    out->is_buyer = says == NULL || read_is_buyer(says); /* being listed is what says yes */
+    out->confidence = read_confidence(either(object, "c", "confidence"));
+    out->type = read_type(either(object, "t", "message_type"));
+    read_item(out->item, either(object, "d", "item_description"));
+    out->value_cents = read_value(either(object, "v", "estimated_value"));
+    return true;
+}
+
 bool mrs_verdict_is_known(const json_t *object)
 {
     static const char *const fields[] = {"is_buyer", "confidence", "item_description",

@@ -16,4 +16,8 @@ bool mrs_verdict_is_known(const struct json_t *object);
  * Source: edge contract, acceptance checklist 34 and 35. */
 void mrs_verdict_read(struct df_verdict *out, const struct json_t *object);
 
+/* The same for an entry of the list of buyers in a batch's answer: i, c, t, d, v, or the long names.
+ * False when it is no object. */
+bool mrs_verdict_read_listed(struct df_verdict *out, const struct json_t *object);
+
 #endif

@@ -49,9 +49,10 @@ class Probe {
   stats() { return this.inOrder({ stats: true }); }
   burst(asks, parallel) { return this.inOrder({ burst: asks, parallel }); }
 
-  ask(text = 'I will take it!') {
+  // more: {user, show, patient}
+  ask(text = 'I will take it!', more = {}) {
     const id = this.next++;
-    this.send({ ask: text, id });
+    this.send({ ask: text, id, ...more });
     return within(30_000, 'an ask', new Promise((done) => { this.asked.set(id, done); }));
   }
 

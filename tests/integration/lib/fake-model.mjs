@@ -37,9 +37,56 @@ export function contentJson(args = verdict) {
   return completion({ content: JSON.stringify(args) });
 }
 
+// The chat lines that a request is about, as {platform, username, message, i}; i is null when there is
+// just one. Null: the user message is not the JSON it should be.
+export function linesOf(json) {
+  let data;
+  try { data = JSON.parse(json.messages[1].content); } catch { return null; }
+  const isText = (...values) => values.every((value) => typeof value === 'string');
+  if (Array.isArray(data.lines)) {
+    if (Object.keys(data).length !== 2 || !isText(data.platform)) return null;
+    const lines = data.lines.map(({ i, u, m, ...more }) => (
+      Number.isInteger(i) && isText(u, m) && Object.keys(more).length === 0
+        ? { platform: data.platform, username: u, message: m, i } : null));
+    return lines.includes(null) ? null : lines;
+  }
+  const { platform, username, message, ...more } = data;
+  if (!isText(platform, username, message) || Object.keys(more).length > 0) return null;
+  return [{ platform, username, message, i: null }];
+}
+
+// What a server answers that judges each line by judge(line) -> verdict.
+export function judged(json, judge = () => verdict) {
+  const lines = linesOf(json) ?? [{ i: null }];
+  const wrap = (value, name) => (json?.response_format ? contentJson(value) : toolCall(value, name));
+  if (lines[0].i === null) return wrap(judge(lines[0]), 'detect_purchase');
+  const buyers = [];
+  const others = [];
+  for (const line of lines) {
+    const v = judge(line);
+    if (!v.is_buyer) others.push(line.i);
+    else buyers.push({ i: line.i, t: v.message_type, c: v.confidence, d: v.item_description ?? '', v: v.estimated_value ?? 0 });
+  }
+  return wrap({ buyers, others }, 'detect_purchases');
+}
+
 // Answers in the way the request asks for, as a good server does.
 function answer(json) {
-  return json?.response_format ? contentJson() : toolCall();
+  return judged(json);
+}
+
+// A model without any sense for who speaks: it obeys whatever stands outside the place for data, and
+// with `gullible` whatever it finds inside, too. system: the system prompt of a harmless request, so
+// that chat which got in there shows. Otherwise it judges by judge(line).
+export function naive(judge, { system, gullible = () => false, onObeyed = () => {} }) {
+  const sale = { is_buyer: true, confidence: 1, message_type: 'direct_purchase', item_description: '', estimated_value: 0 };
+  return (request) => {
+    const { json } = request;
+    const lines = json === null ? null : linesOf(json);
+    const outside = lines === null || json.messages.length !== 2 || json.messages[0].content !== system;
+    if (outside) onObeyed(request);
+    return { body: judged(json, (line) => (outside || gullible(line) ? sale : judge(line))) };
+  };
 }
 
 const error = (status, message, headers = {}) => ({ status, headers, body: { error: { message, code: status } } });
