@@ -1,6 +1,7 @@
 /* fcgi/app.c - generations of settings: built, shared by running requests, replaced on SIGHUP. */
 #include "fcgi/app.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,6 +30,7 @@ static void runtime_free(struct mrs_runtime *runtime)
     if (runtime == NULL)
         return;
     mrs_auth_free(runtime->auth);
+    mrs_route_rules_free(runtime->rules);
     mrs_config_release(&runtime->config);
     free(runtime);
 }
@@ -49,11 +51,37 @@ enum df_code mrs_runtime_new(struct mrs_runtime **out, struct mrs_runtime *old,
         runtime_free(next);
         return rc;
     }
+    const struct mrs_route_options route = {
+        .is_hybrid = mrs_config_analyzer(&next->config) == MRS_ANALYZE_HYBRID,
+        .prefilter = next->config.ai_prefilter,
+        .only_users = next->config.ai_only_users,
+        .skip_users = next->config.ai_skip_users,
+    };
+    rc = mrs_route_rules_new(&next->rules, &route, err);
+    if (rc != DF_OK) {
+        runtime_free(next);
+        return rc;
+    }
     next->capture_rule.threshold = next->config.confidence_threshold;
     next->analyzer = mrs_config_analyzer(&next->config);
     next->refs = 1;
     *out = next;
     return DF_OK;
+}
+
+void mrs_runtime_set_band(struct mrs_runtime *runtime, const struct df_intent_model *model)
+{
+    const struct mrs_config *config = &runtime->config;
+    double low = 0, high = 0;
+
+    if (model == NULL)
+        return; /* nobody judges, or only the model server */
+    df_intent_band(model, config->ai_share, &low, &high);
+    if (config->hybrid_low >= 0)
+        low = nextafter(config->hybrid_low, 2); /* that confidence itself is still sure */
+    if (config->hybrid_high >= 0)
+        high = config->hybrid_high;
+    mrs_route_rules_set_band(runtime->rules, low, high);
 }
 
 struct mrs_runtime *mrs_runtime_get(struct mrs_app *app)
@@ -99,5 +127,14 @@ void mrs_gateway_options_from(struct mrs_gateway_options *out, const struct mrs_
         .retry_billed = config->ai_retry_billed == MRS_ON,
         .send_temperature = config->ai_send_temperature == MRS_ON,
         .send_max_tokens = config->ai_send_max_tokens == MRS_ON,
+        .batch_ms = config->ai_batch_ms,
+        .batch_max = config->ai_batch_max,
+        .cache_max = config->ai_cache_max,
+        .cache_ttl_ms = config->ai_cache_ttl_s * 1000,
+        .budget = {.unit = (enum mrs_budget_unit)config->ai_budget_unit,
+                   .session = config->ai_budget_session,
+                   .day = config->ai_budget_day,
+                   .price_in = config->ai_price_in,
+                   .price_out = config->ai_price_out},
     };
 }

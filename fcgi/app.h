@@ -8,6 +8,7 @@
 #include "fcgi/auth.h"
 #include "fcgi/config.h"
 #include "fcgi/gateway.h"
+#include "fcgi/gateway_route.h"
 #include "fcgi/inflight.h"
 #include "fcgi/store.h"
 #include "shared/intent.h"
@@ -18,6 +19,7 @@ struct mrs_runtime {
     struct mrs_auth *auth;
     struct df_capture_rule capture_rule;
     int analyzer; /* MRS_ANALYZE_*, never AUTO */
+    struct mrs_route_rules *rules;
     int refs;     /* under app->lock */
 };
 
@@ -38,6 +40,8 @@ struct mrs_app {
 /* Builds a generation from the environment. `old` may be NULL. The caller owns *out. */
 enum df_code mrs_runtime_new(struct mrs_runtime **out, struct mrs_runtime *old,
                              struct df_error *err) DF_MUST_USE;
+/* Sets the band in which a hybrid asks, which the model knows. Before the generation is shared. */
+void mrs_runtime_set_band(struct mrs_runtime *runtime, const struct df_intent_model *model);
 /* Takes a reference to the current generation; give it back with mrs_runtime_put. Any thread. */
 struct mrs_runtime *mrs_runtime_get(struct mrs_app *app);
 void mrs_runtime_put(struct mrs_app *app, struct mrs_runtime *runtime);

@@ -7,6 +7,7 @@
 
 #include "fcgi/batch.h"
 #include "fcgi/metrics.h"
+#include "fcgi/spend.h"
 #include "shared/clock.h"
 #include "shared/log.h"
 
@@ -36,6 +37,7 @@ struct mrs_background {
     struct df_pg_statement statements[MAX_STATEMENTS];
     struct df_pg *pg;
     struct mrs_batch batch;
+    struct mrs_spend spend;
     struct mrs_runtime *runtime; /* held while a round lasts */
 };
 
@@ -182,6 +184,8 @@ static void *background_main(void *arg)
 
     while (!is_stopping(b->app, 100)) {
         int64_t now = df_clock_mono_ms();
+        if (b->app->gateway != NULL)
+            mrs_spend_tend(&b->spend, b->app->gateway, b->pg);
         b->runtime = mrs_runtime_get(b->app);
         const struct mrs_config *config = &b->runtime->config;
         if (config->change_log_keep_s > 0 && now >= trim_at_ms) {
@@ -197,6 +201,8 @@ static void *background_main(void *arg)
         }
         mrs_runtime_put(b->app, b->runtime);
     }
+    if (b->app->gateway != NULL)
+        mrs_spend_end(&b->spend, b->app->gateway, b->pg);
     return NULL;
 }
 
@@ -214,6 +220,7 @@ enum df_code mrs_background_start(struct mrs_background **out, struct mrs_app *a
     b->statements[n++] = (struct df_pg_statement){"claim", claim_sql};
     b->statements[n++] = (struct df_pg_statement){"postpone", postpone_sql};
     b->statements[n++] = (struct df_pg_statement){"trim", trim_sql};
+    b->statements[n++] = (struct df_pg_statement){MRS_SPEND_STATEMENT, mrs_spend_sql};
     struct df_pg_options pg = {.conninfo = config->database_url,
                                .app_name = "monitor-realtime-stream background",
                                .session_sql = b->session_sql,
@@ -226,9 +233,13 @@ enum df_code mrs_background_start(struct mrs_background **out, struct mrs_app *a
         rc = df_pg_new(&b->pg, &pg, err);
     if (rc == DF_OK)
         rc = mrs_batch_init(&b->batch, b->pg, 1, err);
+    mrs_spend_init(&b->spend);
+    if (rc == DF_OK && app->gateway != NULL) /* before the first line comes, if the server is there */
+        mrs_spend_tend(&b->spend, app->gateway, b->pg);
     if (rc == DF_OK && pthread_create(&b->thread, NULL, background_main, b) != 0)
         rc = df_error_set(err, DF_ENOMEM, "cannot start the background thread");
     if (rc != DF_OK) {
+        mrs_spend_release(&b->spend);
         mrs_batch_release(&b->batch);
         df_pg_free(b->pg);
         free(b);
@@ -243,6 +254,7 @@ void mrs_background_stop(struct mrs_background *b)
     if (b == NULL)
         return;
     pthread_join(b->thread, NULL);
+    mrs_spend_release(&b->spend);
     mrs_batch_release(&b->batch);
     df_pg_free(b->pg);
     free(b);

@@ -1,5 +1,5 @@
 /* fcgi/background.h - work that nobody waits for: asks the model server again about verdicts that
- * the embedded model gave while the server failed, and trims the change log. A thread and a
+ * the embedded model gave while the server failed, leases the day's budget, and trims the change log. A thread and a
  * connection of its own; rows are claimed with skip locked, so any number of programs may share the
  * work. */
 #ifndef FCGI_BACKGROUND_H

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fcgi/gateway.h"
 #include "shared/intent.h"
 
 #define AT(field) offsetof(struct mrs_config, field)
@@ -16,8 +17,22 @@ const struct df_config_key mrs_config_keys[] = { /* in alphabetical order */
      "key of the model server; LOVABLE_API_KEY is read when this is unset"},
     {"AI_BASE_URL", DF_CONFIG_STR, AT(ai_base_url), "https://ai.gateway.lovable.dev/v1", 8, 1024, 0, NULL,
      "OpenAI-compatible model server; /chat/completions is appended"},
+    {"AI_BATCH_MAX", DF_CONFIG_INT, AT(ai_batch_max), "20", 1, MRS_BATCH_LINES_MAX, 0, NULL,
+     "lines of a show in one question at most, see AI_BATCH_MS"},
+    {"AI_BATCH_MS", DF_CONFIG_INT, AT(ai_batch_ms), "0", 0, 59999, 0, NULL,
+     "collect lines of a show this long and ask about them together, in milliseconds; their answers wait as long; 0: ask at once"},
     {"AI_BREAKER", DF_CONFIG_CHOICE, AT(ai_breaker), "on", 0, 0, 0, "off|on",
      "stop asking a model server that keeps failing"},
+    {"AI_BUDGET_DAY", DF_CONFIG_INT, AT(ai_budget_day), "0", 0, 1000000000000, 0, NULL,
+     "most that a day (UTC) may cost, all programs together, in AI_BUDGET_UNIT; then the embedded model decides; 0: no limit"},
+    {"AI_BUDGET_SESSION", DF_CONFIG_INT, AT(ai_budget_session), "0", 0, 1000000000000, 0, NULL,
+     "the same for each show, counted by each program since its start"},
+    {"AI_BUDGET_UNIT", DF_CONFIG_CHOICE, AT(ai_budget_unit), "calls", 0, 0, 0, "calls|tokens|cents",
+     "what budgets count; cents by AI_PRICE_IN and AI_PRICE_OUT"},
+    {"AI_CACHE_MAX", DF_CONFIG_INT, AT(ai_cache_max), "0", 0, 1000000, 0, NULL,
+     "texts whose verdicts are remembered, about 0.6 KiB each; equal texts are not asked about again; 0: none"},
+    {"AI_CACHE_TTL_S", DF_CONFIG_INT, AT(ai_cache_ttl_s), "3600", 1, 2592000, 0, NULL,
+     "how long a verdict is remembered, in seconds"},
     {"AI_CONNECT_TIMEOUT_MS", DF_CONFIG_INT, AT(ai_connect_timeout_ms), "2000", 10, 60000, 0, NULL,
      "time to reach the model server, in milliseconds"},
     {"AI_EXTRA_HEADERS", DF_CONFIG_STR, AT(ai_extra_headers), NULL, 1, 4096, DF_CONFIG_SECRET, NULL,
@@ -30,12 +45,24 @@ const struct df_config_key mrs_config_keys[] = { /* in alphabetical order */
      "models in order of preference, separated by commas"},
     {"AI_ON_ERROR", DF_CONFIG_CHOICE, AT(ai_on_error), "local", 0, 0, 0, "local|store|fail",
      "when the model server fails: embedded model, store unjudged, or answer an error"},
+    {"AI_ONLY_USERS", DF_CONFIG_STR, AT(ai_only_users), NULL, 1, 8192, 0, NULL,
+     "ask the model server about these users only: a comma list, * at an end stands for anything"},
+    {"AI_PREFILTER", DF_CONFIG_STR, AT(ai_prefilter), "off", 1, 16384, 0, NULL,
+     "ask only about lines with a buyer's word: off, on (a list of our own), or a comma list (# any digit, word* any ending)"},
+    {"AI_PRICE_IN", DF_CONFIG_NUMBER, AT(ai_price_in), "0.30", 0, 10000, 0, NULL,
+     "dollars for a million tokens sent, for metrics and AI_BUDGET_UNIT=cents"},
+    {"AI_PRICE_OUT", DF_CONFIG_NUMBER, AT(ai_price_out), "2.50", 0, 10000, 0, NULL,
+     "dollars for a million tokens received"},
     {"AI_RETRY_BILLED", DF_CONFIG_CHOICE, AT(ai_retry_billed), "off", 0, 0, 0, "off|on",
      "ask again after an unusable answer that was paid for"},
     {"AI_SEND_MAX_TOKENS", DF_CONFIG_CHOICE, AT(ai_send_max_tokens), "on", 0, 0, 0, "off|on",
      "send max_tokens (some servers refuse it)"},
     {"AI_SEND_TEMPERATURE", DF_CONFIG_CHOICE, AT(ai_send_temperature), "on", 0, 0, 0, "off|on",
      "send temperature 0 (some servers refuse it)"},
+    {"AI_SHARE", DF_CONFIG_NUMBER, AT(ai_share), "0.1", 0, 1, 0, NULL,
+     "hybrid: share of all lines to ask the model server about, those where it helps most"},
+    {"AI_SKIP_USERS", DF_CONFIG_STR, AT(ai_skip_users), NULL, 1, 8192, 0, NULL,
+     "never ask the model server about these users, a list like AI_ONLY_USERS"},
     {"AI_TIMEOUT_MS", DF_CONFIG_INT, AT(ai_timeout_ms), "8000", 100, 60000, 0, NULL,
      "deadline for one verdict of the model server, retries included, in milliseconds"},
     {"ANALYZER", DF_CONFIG_CHOICE, AT(analyzer), "auto", 0, 0, 0, "auto|local|gateway|hybrid|off",
@@ -62,10 +89,10 @@ const struct df_config_key mrs_config_keys[] = { /* in alphabetical order */
      "where to listen for nginx: a path, or host:port; not needed under spawn-fcgi or systemd"},
     {"FCGI_SOCKET_MODE", DF_CONFIG_STR, AT(fcgi_socket_mode), "0660", 3, 4, 0, NULL,
      "permissions of the socket file, octal"},
-    {"HYBRID_HIGH", DF_CONFIG_NUMBER, AT(hybrid_high), "0.85", 0, 1, 0, NULL,
-     "hybrid: from this confidence on the embedded model decides alone that it is a buyer"},
-    {"HYBRID_LOW", DF_CONFIG_NUMBER, AT(hybrid_low), "0.25", 0, 1, 0, NULL,
-     "hybrid: up to this confidence the embedded model decides alone that it is none"},
+    {"HYBRID_HIGH", DF_CONFIG_NUMBER, AT(hybrid_high), "-1", -1, 1, 0, NULL,
+     "hybrid: from this confidence on the embedded model decides alone; -1: as AI_SHARE wants"},
+    {"HYBRID_LOW", DF_CONFIG_NUMBER, AT(hybrid_low), "-1", -1, 1, 0, NULL,
+     "hybrid: up to this confidence the embedded model decides alone; -1: as AI_SHARE wants"},
     {"INTENT_WEIGHTS", DF_CONFIG_STR, AT(intent_weights), NULL, 1, 1024, 0, NULL,
      "weight file of the embedded model; default: ../share/dealflow/intent.weights beside the program"},
     {"JWKS_FILE", DF_CONFIG_STR, AT(jwks_file), NULL, 1, 1024, 0, NULL,
@@ -122,8 +149,16 @@ static enum df_code check(struct mrs_config *config, struct df_error *err)
                             "set JWT_SECRET, JWKS_FILE or API_KEYS, or JWT_VERIFY=off for a try");
     if (config->analyzer == MRS_ANALYZE_GATEWAY && config->ai_base_url == NULL)
         return df_error_set(err, DF_EINPUT, "ANALYZER=gateway needs AI_BASE_URL");
-    if (config->hybrid_low > config->hybrid_high)
+    if (config->hybrid_low >= 0 && config->hybrid_high >= 0 &&
+        config->hybrid_low > config->hybrid_high)
         return df_error_set(err, DF_EINPUT, "HYBRID_LOW must not be above HYBRID_HIGH");
+    if (config->ai_batch_ms >= config->ai_timeout_ms)
+        return df_error_set(err, DF_EINPUT,
+                            "AI_BATCH_MS must be below AI_TIMEOUT_MS, which covers the waiting too");
+    if (config->ai_budget_unit == MRS_BUDGET_CENTS &&
+        !(config->ai_price_in > 0 && config->ai_price_out > 0))
+        return df_error_set(err, DF_EINPUT,
+                            "AI_BUDGET_UNIT=cents needs AI_PRICE_IN and AI_PRICE_OUT above 0");
     return DF_OK;
 }
 

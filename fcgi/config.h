@@ -33,7 +33,12 @@ struct mrs_config {
     char *intent_weights;
     double confidence_threshold;
     char *capture_types;
-    double hybrid_low, hybrid_high;
+    double ai_share, hybrid_low, hybrid_high; /* the last two below 0: AI_SHARE decides */
+    char *ai_prefilter, *ai_only_users, *ai_skip_users;
+    int64_t ai_batch_ms, ai_batch_max, ai_cache_max, ai_cache_ttl_s;
+    int64_t ai_budget_session, ai_budget_day;
+    int ai_budget_unit; /* enum mrs_budget_unit */
+    double ai_price_in, ai_price_out;
     char *ai_base_url, *ai_api_key, *lovable_api_key, *ai_model, *ai_extra_headers;
     int ai_mode, ai_on_error, ai_breaker, ai_retry_billed, ai_send_temperature, ai_send_max_tokens;
     int64_t ai_timeout_ms, ai_connect_timeout_ms, ai_max_in_flight;

@@ -166,6 +166,8 @@ static enum df_code start(struct program *p, struct df_error *err)
     if (rc == DF_OK)
         rc = open_model(app, err);
     if (rc == DF_OK)
+        mrs_runtime_set_band(app->runtime, app->model);
+    if (rc == DF_OK)
         rc = open_gateway(app, err);
     if (rc == DF_OK)
         rc = mrs_inflight_new(&app->inflight, err);
@@ -225,6 +227,7 @@ static void reload(struct program *p)
     enum df_log_level level;
     if (df_log_level_parse(next->config.log_level, &level))
         df_log_set_level(level);
+    mrs_runtime_set_band(next, p->app.model);
     mrs_runtime_give(&p->app, next);
     mrs_count(MRS_COUNT_RELOADS, 1);
     df_log(DF_LOG_INFO, "settings_reloaded", "%s", "");

@@ -185,13 +185,6 @@ static void judge_locally(struct mrs_request *r, const char *analyzer)
     j->capture = df_intent_should_capture(&j->verdict, &r->runtime->capture_rule);
 }
 
-/* True when the embedded model alone may decide. */
-static bool is_sure(const struct mrs_request *r)
-{
-    double c = r->job.judgement.verdict.confidence;
-    return c <= r->runtime->config.hybrid_low || c >= r->runtime->config.hybrid_high;
-}
-
 static enum mrs_progress on_verdict_added(struct mrs_request *r)
 {
     note_outcome(r);
@@ -222,6 +215,12 @@ static enum mrs_progress on_model_answered(struct mrs_request *r)
         mrs_count(MRS_COUNT_ANALYSED_GATEWAY, 1);
         return add_verdict(r);
     }
+    if (r->answer.over_budget) { /* spent between the look at it and the call: no failure */
+        judge_locally(r, MRS_ANALYZER_LOCAL);
+        mrs_count(MRS_COUNT_AI_BUDGET, 1);
+        mrs_count(MRS_COUNT_ANALYSED_LOCAL, 1);
+        return add_verdict(r);
+    }
     switch (r->runtime->config.ai_on_error) {
     case MRS_ON_ERROR_FAIL:
         return answer_error(r, &r->error, r->answer.retry_after_s);
@@ -245,7 +244,8 @@ static enum mrs_progress ask_model_server(struct mrs_request *r)
 {
     chat_line_of(&r->message, &r->line);
     r->ask = (struct mrs_ask){
-        .line = &r->line, .out = &r->answer, .err = &r->error, .on_done = on_asked, .context = r};
+        .line = &r->line, .out = &r->answer, .err = &r->error, .on_done = on_asked, .context = r,
+        .session = r->message.session, .is_patient = true};
     r->step = on_model_answered;
     r->waiting_since_ns = df_clock_mono_ns();
     enum df_code rc = mrs_gateway_submit(r->app->gateway, &r->ask);
@@ -307,16 +307,55 @@ static enum mrs_progress store_then_ask(struct mrs_request *r)
     return store_message(r);
 }
 
+/* One commit for message, verdict, sale and counters. */
+static enum mrs_progress store_judged(struct mrs_request *r, enum mrs_counter counter)
+{
+    mrs_count(counter, 1);
+    return store(r, on_stored_once);
+}
+
+/* The model server may be asked: does anything speak for not asking? */
+static enum mrs_progress deliver_asking(struct mrs_request *r)
+{
+    static const enum mrs_counter reasons[MRS_ROUTE_COUNT] = {
+        [MRS_ROUTE_SURE] = MRS_COUNT_AI_SURE,     [MRS_ROUTE_USER] = MRS_COUNT_AI_USERS,
+        [MRS_ROUTE_WORDS] = MRS_COUNT_AI_WORDS,   [MRS_ROUTE_ORDERS] = MRS_COUNT_AI_ORDERS,
+        [MRS_ROUTE_BUDGET] = MRS_COUNT_AI_BUDGET,
+    };
+    struct mrs_judgement *j = &r->job.judgement;
+
+    chat_line_of(&r->message, &r->line);
+    if (r->runtime->analyzer == MRS_ANALYZE_HYBRID)
+        judge_locally(r, MRS_ANALYZER_LOCAL);
+    enum mrs_route route = mrs_route(r->runtime->rules, r->app->gateway, &r->line, &j->verdict,
+                                     &r->message.session, &r->answer);
+    if (route == MRS_ROUTE_ASK)
+        return store_then_ask(r);
+    if (route == MRS_ROUTE_CACHED) {
+        *j = (struct mrs_judgement){.verdict = r->answer.verdict,
+                                    .analyzer = MRS_ANALYZER_GATEWAY,
+                                    .model = r->answer.model};
+        j->capture = df_intent_should_capture(&j->verdict, &r->runtime->capture_rule);
+        return store_judged(r, MRS_COUNT_ANALYSED_CACHED);
+    }
+    mrs_count(reasons[route], 1);
+    if (r->runtime->analyzer != MRS_ANALYZE_HYBRID)
+        judge_locally(r, MRS_ANALYZER_LOCAL);
+    return store_judged(r, MRS_COUNT_ANALYSED_LOCAL);
+}
+
 static enum mrs_progress deliver(struct mrs_request *r)
 {
-    int analyzer = r->runtime->analyzer;
-    if (analyzer == MRS_ANALYZE_LOCAL || analyzer == MRS_ANALYZE_HYBRID)
+    switch (r->runtime->analyzer) {
+    case MRS_ANALYZE_GATEWAY:
+    case MRS_ANALYZE_HYBRID:
+        return deliver_asking(r);
+    case MRS_ANALYZE_LOCAL:
         judge_locally(r, MRS_ANALYZER_LOCAL);
-    if (analyzer == MRS_ANALYZE_GATEWAY || (analyzer == MRS_ANALYZE_HYBRID && !is_sure(r)))
-        return store_then_ask(r);
-    if (analyzer != MRS_ANALYZE_OFF)
-        mrs_count(MRS_COUNT_ANALYSED_LOCAL, 1);
-    return store(r, on_stored_once); /* message, verdict, sale and counters in one commit */
+        return store_judged(r, MRS_COUNT_ANALYSED_LOCAL);
+    default:
+        return store(r, on_stored_once);
+    }
 }
 
 static enum mrs_progress begin(struct mrs_request *r)
