@@ -2,6 +2,7 @@
 #include "fcgi/admin.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,71 +11,18 @@
 #include <unistd.h>
 
 #include "fcgi/listen.h"
-#include "fcgi/metrics.h"
 #include "shared/buf.h"
 #include "shared/clock.h"
 
 enum { CLIENT_TIMEOUT_MS = 1000, REQUEST_MAX = 2048 };
 
 struct mrs_admin {
-    struct mrs_app *app;
+    struct mrs_admin_source source;
     char *where;
     int listen_fd;
     int stop_fd;
     pthread_t thread;
 };
-
-static void print_gauges(struct mrs_app *app, struct df_buf *out)
-{
-    mrs_metrics_sample(out, "database_up", "gauge", "1 while the store is connected",
-                       mrs_store_is_ready(app->store) ? 1 : 0);
-    mrs_metrics_sample(out, "store_queue_length", "gauge", "Messages waiting for a commit",
-                       (double)mrs_store_queue_length(app->store));
-    mrs_metrics_sample(out, "requests_active", "gauge", "Requests being handled",
-                       (double)atomic_load(&app->active_requests));
-    mrs_metrics_sample(out, "connections", "gauge", "Connections from the web server",
-                       (double)atomic_load(&app->connections));
-    if (app->gateway == NULL)
-        return;
-    struct mrs_gateway_stats s;
-    mrs_gateway_stats(app->gateway, &s);
-    const struct {
-        const char *name, *type, *help;
-        double value;
-    } rows[] = {
-        {"ai_calls_total", "counter", "Requests sent to the model server", (double)s.calls},
-        {"ai_answers_total", "counter", "Usable verdicts", (double)s.answers},
-        {"ai_failures_total", "counter", "Asks that ended in an error", (double)s.failures},
-        {"ai_retries_total", "counter", "Requests sent again", (double)s.retries},
-        {"ai_short_circuits_total", "counter", "Asks refused by the open circuit breaker",
-         (double)s.short_circuits},
-        {"ai_prompt_tokens_total", "counter", "Tokens sent, as billed", (double)s.prompt_tokens},
-        {"ai_completion_tokens_total", "counter", "Tokens received, as billed",
-         (double)s.completion_tokens},
-        {"ai_lines_total", "counter", "Lines in the requests sent", (double)s.lines},
-        {"ai_batches_total", "counter", "Requests about more than one line", (double)s.batches},
-        {"ai_batch_gaps_total", "counter", "Lines that a batch's answer had no verdict on",
-         (double)s.batch_gaps},
-        {"ai_cost_dollars_total", "counter", "Cost by AI_PRICE_IN and AI_PRICE_OUT",
-         (double)s.micro_usd / 1e6},
-        {"ai_cache_hits_total", "counter", "Verdicts found in the cache", (double)s.cache_hits},
-        {"ai_cache_misses_total", "counter", "Verdicts not found in the cache",
-         (double)s.cache_misses},
-        {"ai_cache_entries", "gauge", "Verdicts in the cache", (double)s.cache_entries},
-        {"ai_in_flight", "gauge", "Calls open", (double)s.in_flight},
-        {"ai_queued", "gauge", "Asks waiting for a free call", (double)s.queued},
-        {"ai_breaker_open", "gauge", "1 while the circuit breaker is open", s.breaker_open ? 1 : 0},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        mrs_metrics_sample(out, rows[i].name, rows[i].type, rows[i].help, rows[i].value);
-}
-
-/* Draining counts as not ready, so that a load balancer looks elsewhere. */
-static bool is_ready(struct mrs_app *app)
-{
-    struct pollfd stop = {app->stop_fd, POLLIN, 0};
-    return mrs_store_is_ready(app->store) && poll(&stop, 1, 0) == 0;
-}
 
 static bool is_for(const char *request, const char *path)
 {
@@ -83,7 +31,7 @@ static bool is_for(const char *request, const char *path)
            (request[4 + len] == ' ' || request[4 + len] == '?');
 }
 
-static void respond(struct mrs_app *app, const char *request, struct df_buf *out)
+static void respond(const struct mrs_admin_source *source, const char *request, struct df_buf *out)
 {
     struct df_buf body;
     const char *status = "200 OK";
@@ -92,12 +40,11 @@ static void respond(struct mrs_app *app, const char *request, struct df_buf *out
     df_buf_init(&body, 256 * 1024);
     if (is_for(request, "/metrics")) {
         type = "text/plain; version=0.0.4";
-        mrs_metrics_print(&body);
-        print_gauges(app, &body);
+        source->print(source->ctx, &body);
     } else if (is_for(request, "/healthz")) {
         df_buf_append_str(&body, "{\"status\":\"ok\"}");
     } else if (is_for(request, "/readyz")) {
-        bool ready = is_ready(app);
+        bool ready = source->is_ready(source->ctx);
         status = ready ? "200 OK" : "503 Service Unavailable";
         df_buf_append_str(&body, ready ? "{\"status\":\"ready\"}"
                                        : "{\"status\":\"not ready\",\"database\":\"down\"}");
@@ -120,7 +67,7 @@ static bool wait_ready(int fd, short events, int64_t deadline_ms)
     return left > 0 && poll(&p, 1, (int)left) > 0;
 }
 
-static void serve(struct mrs_app *app, int fd)
+static void serve(const struct mrs_admin_source *source, int fd)
 {
     char request[REQUEST_MAX];
     size_t used = 0;
@@ -138,7 +85,7 @@ static void serve(struct mrs_app *app, int fd)
     }
     struct df_buf out;
     df_buf_init(&out, 300 * 1024);
-    respond(app, request, &out);
+    respond(source, request, &out);
     for (size_t sent = 0; sent < out.len && wait_ready(fd, POLLOUT, deadline_ms);) {
         ssize_t n = send(fd, out.data + sent, out.len - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n <= 0)
@@ -163,7 +110,7 @@ static void *admin_main(void *arg)
             (void)poll(&fds[1], 1, 100); /* out of descriptors: do not spin */
             continue;
         }
-        serve(admin->app, fd);
+        serve(&admin->source, fd);
         close(fd);
     }
 }
@@ -174,8 +121,8 @@ static bool is_loopback(const char *where)
            strncmp(where, "::1:", 4) == 0;
 }
 
-enum df_code mrs_admin_start(struct mrs_admin **out, struct mrs_app *app, const char *where,
-                             struct df_error *err)
+enum df_code mrs_admin_start(struct mrs_admin **out, const struct mrs_admin_source *source,
+                             const char *where, struct df_error *err)
 {
     *out = NULL;
     if (!is_loopback(where))
@@ -184,7 +131,7 @@ enum df_code mrs_admin_start(struct mrs_admin **out, struct mrs_app *app, const 
     struct mrs_admin *admin = calloc(1, sizeof *admin);
     if (admin == NULL)
         return df_error_set(err, DF_ENOMEM, "out of memory");
-    *admin = (struct mrs_admin){.app = app, .listen_fd = -1, .stop_fd = -1};
+    *admin = (struct mrs_admin){.source = *source, .listen_fd = -1, .stop_fd = -1};
     enum df_code rc = mrs_listen_open(&admin->listen_fd, where, "0660", err);
     if (rc != DF_OK)
         goto out;

@@ -3,13 +3,13 @@
 #define FCGI_APP_H
 
 #include <pthread.h>
-#include <stdatomic.h>
 
 #include "fcgi/auth.h"
 #include "fcgi/config.h"
 #include "fcgi/gateway.h"
 #include "fcgi/gateway_route.h"
 #include "fcgi/inflight.h"
+#include "fcgi/loop.h"
 #include "fcgi/store.h"
 #include "shared/intent.h"
 
@@ -31,10 +31,7 @@ struct mrs_app {
     struct mrs_gateway *gateway;   /* NULL unless the analyzer needs it */
     struct df_intent_model *model; /* NULL with ANALYZER=off */
     struct mrs_inflight *inflight;
-    int stop_fd;                     /* eventfd, readable for good once the program drains */
-    _Atomic int64_t active_requests; /* taken and not yet answered */
-    _Atomic int64_t connections;     /* from nginx, idle ones included */
-    int64_t connections_max;
+    struct mrs_traffic traffic;
 };
 
 /* Builds a generation from the environment. `old` may be NULL. The caller owns *out. */

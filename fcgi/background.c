@@ -43,7 +43,7 @@ struct mrs_background {
 
 static bool is_stopping(struct mrs_app *app, int64_t wait_ms)
 {
-    struct pollfd stop = {app->stop_fd, POLLIN, 0};
+    struct pollfd stop = {app->traffic.stop_fd, POLLIN, 0};
     return poll(&stop, 1, (int)wait_ms) != 0;
 }
 

@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "fcgi/loop.h"
-
 struct cgi {
     size_t left; /* of CONTENT_LENGTH: a CGI program must not read past it (RFC 3875 4.2) */
 };
@@ -46,17 +44,18 @@ static void write_answer(const struct df_buf *answer)
     }
 }
 
-void mrs_cgi_run(struct mrs_app *app, struct mrs_loop *loop)
+void mrs_cgi_run(const struct mrs_service *service, struct mrs_loop *loop)
 {
     const char *length = getenv("CONTENT_LENGTH");
     struct cgi cgi = {.left = length == NULL ? 0 : strtoul(length, NULL, 10)};
-    struct mrs_request request = {.app = app,
-                                  .loop = loop,
-                                  .scratch = mrs_loop_scratch(loop),
-                                  .io = {&cgi, cgi_param, cgi_read}};
+    const struct mrs_io io = {&cgi, cgi_param, cgi_read};
+    struct mrs_call *call = mrs_loop_call_new(loop, &io);
 
-    enum mrs_progress progress = mrs_pipeline_start(&request);
+    if (call == NULL)
+        return; /* without an answer the web server says 502 or 503 */
+    enum mrs_progress progress = service->start(call);
     while (progress == MRS_WAITING)
-        progress = mrs_pipeline_resume(mrs_loop_wait_single(loop));
-    write_answer(&request.scratch->reply);
+        progress = service->resume(mrs_loop_wait_single(loop));
+    write_answer(call->reply);
+    free(call);
 }

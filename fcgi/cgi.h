@@ -5,7 +5,7 @@
 #include "fcgi/loop.h"
 
 /* Handles the one request of this process on the calling thread; `loop` comes from
- * mrs_loop_new_single and stays the caller's. */
-void mrs_cgi_run(struct mrs_app *app, struct mrs_loop *loop);
+ * mrs_loop_new_single(.., service, ..) and stays the caller's. */
+void mrs_cgi_run(const struct mrs_service *service, struct mrs_loop *loop);
 
 #endif

@@ -10,13 +10,13 @@
 #include <fcgiapp.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "fcgi/metrics.h"
 #include "shared/log.h"
 
 enum {
@@ -27,7 +27,7 @@ enum {
 };
 
 struct connection {
-    struct mrs_request request; /* first: a posted request is its connection */
+    struct mrs_watch watch; /* first */
     FCGX_Request fcgi;
     struct mrs_loop *loop;
     int fd;
@@ -35,22 +35,27 @@ struct connection {
     bool is_readable; /* told so while busy: the next request, or the end */
     bool is_closed;
     struct connection *prev, *next;
+    struct mrs_call *call; /* in the same piece of memory, behind this struct */
 };
 
 struct mrs_loop {
-    struct mrs_app *app;
+    const struct mrs_service *service;
+    struct mrs_traffic *traffic;
+    void *state;
     pthread_t thread;
     bool has_thread;
     _Atomic bool has_ended;
     int epoll_fd;
     int wake_fd;
     int listen_fd; /* borrowed; -1 when draining */
+    struct mrs_watch wake_watch, listen_watch, stop_watch;
     bool is_draining;
-    struct connection *connections; /* doubly linked */
-    struct connection *closed;      /* freed after the round: later events may still name them */
-    _Atomic(struct mrs_request *) posted; /* newest first */
-    struct mrs_scratch scratch;
+    struct connection *connections;    /* doubly linked */
+    struct connection *closed;         /* freed after the round: later events may still name them */
+    _Atomic(struct mrs_call *) posted; /* newest first */
 };
+
+#define HOLDER(watch, type, member) ((type *)(void *)((char *)(watch)-offsetof(type, member)))
 
 /* --- a request of libfcgi as the pipeline sees it --------------------------------------------- */
 
@@ -78,7 +83,7 @@ static void close_connection(struct connection *c)
         c->loop->connections = c->next;
     if (c->next != NULL)
         c->next->prev = c->prev;
-    atomic_fetch_sub_explicit(&c->loop->app->connections, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&c->loop->traffic->connections, 1, memory_order_relaxed);
     c->is_closed = true;
     c->next = c->loop->closed;
     c->loop->closed = c;
@@ -97,13 +102,13 @@ static void finish(struct connection *c);
 
 static void write_answer(struct connection *c)
 {
-    const struct df_buf *reply = &c->loop->scratch.reply;
+    const struct df_buf *reply = c->call->reply;
     (void)FCGX_PutStr(reply->data, (int)reply->len, c->fcgi.out); /* the peer may be gone */
-    if (c->request.left_body_unread)
+    if (c->call->left_body_unread)
         c->fcgi.keepConnection = 0; /* what is left of the body must not be read as a request */
     FCGX_Finish_r(&c->fcgi);
     c->is_busy = false;
-    atomic_fetch_sub_explicit(&c->loop->app->active_requests, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&c->loop->traffic->active_requests, 1, memory_order_relaxed);
 }
 
 /* True when bytes of a next request have arrived already. */
@@ -125,9 +130,19 @@ static void serve(struct connection *c)
         return;
     }
     c->is_busy = true;
-    atomic_fetch_add_explicit(&c->loop->app->active_requests, 1, memory_order_relaxed);
-    if (mrs_pipeline_start(&c->request) == MRS_ANSWERED)
+    atomic_fetch_add_explicit(&c->loop->traffic->active_requests, 1, memory_order_relaxed);
+    c->call->left_body_unread = false;
+    if (c->loop->service->start(c->call) == MRS_ANSWERED)
         finish(c);
+}
+
+static void on_connection(struct mrs_watch *watch, uint32_t events)
+{
+    struct connection *c = HOLDER(watch, struct connection, watch);
+    (void)events;
+    c->is_readable = true;
+    if (!c->is_busy && !c->is_closed)
+        serve(c);
 }
 
 /* Writes the answer, then: closes what is not kept or no longer wanted, reads on where more came.
@@ -141,36 +156,50 @@ static void finish(struct connection *c)
         serve(c);
 }
 
-static void resume_posted(struct mrs_loop *loop)
+void mrs_loop_resume(struct mrs_call *call)
 {
-    struct mrs_request *newest =
-        atomic_exchange_explicit(&loop->posted, NULL, memory_order_acquire);
-    struct mrs_request *oldest = NULL;
+    FCGX_Request *fcgi = call->io.ctx;
+    if (call->loop->service->resume(call) == MRS_ANSWERED)
+        finish(HOLDER(fcgi, struct connection, fcgi));
+}
+
+static void on_wake(struct mrs_watch *watch, uint32_t events)
+{
+    struct mrs_loop *loop = HOLDER(watch, struct mrs_loop, wake_watch);
+    struct mrs_call *newest = atomic_exchange_explicit(&loop->posted, NULL, memory_order_acquire);
+    struct mrs_call *oldest = NULL;
+    (void)events;
     while (newest != NULL) { /* answer in order of arrival */
-        struct mrs_request *next = newest->next;
+        struct mrs_call *next = newest->next;
         newest->next = oldest;
         oldest = newest;
         newest = next;
     }
     while (oldest != NULL) {
-        struct mrs_request *request = oldest;
-        oldest = request->next;
-        if (mrs_pipeline_resume(request) == MRS_ANSWERED)
-            finish((struct connection *)request);
+        struct mrs_call *call = oldest;
+        oldest = call->next;
+        mrs_loop_resume(call);
     }
 }
 
-void mrs_loop_post(struct mrs_loop *loop, struct mrs_request *request)
+void mrs_loop_post(struct mrs_loop *loop, struct mrs_call *call)
 {
-    struct mrs_request *before = atomic_load_explicit(&loop->posted, memory_order_relaxed);
+    struct mrs_call *before = atomic_load_explicit(&loop->posted, memory_order_relaxed);
     do {
-        request->next = before;
-    } while (!atomic_compare_exchange_weak_explicit(&loop->posted, &before, request,
+        call->next = before;
+    } while (!atomic_compare_exchange_weak_explicit(&loop->posted, &before, call,
                                                     memory_order_release, memory_order_relaxed));
     /* Whoever finds the list empty wakes the loop: once for a whole batch, usually. */
     const uint64_t one = 1;
     if (before == NULL && write(loop->wake_fd, &one, sizeof one) < 0)
         return; /* the counter is full: it is awake */
+}
+
+bool mrs_loop_watch(struct mrs_loop *loop, int fd, uint32_t events, struct mrs_watch *watch)
+{
+    struct epoll_event event = {.events = events, .data.ptr = watch};
+    return epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0 ||
+           (errno == EEXIST && epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, fd, &event) == 0);
 }
 
 static void set_timeouts(int fd)
@@ -182,15 +211,15 @@ static void set_timeouts(int fd)
 
 static void add_connection(struct mrs_loop *loop, int fd)
 {
-    struct mrs_app *app = loop->app;
-    struct connection *c = calloc(1, sizeof *c);
-    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = c};
+    struct mrs_traffic *traffic = loop->traffic;
+    size_t head = (sizeof(struct connection) + 15) / 16 * 16; /* the call behind it is aligned */
+    struct connection *c = calloc(1, head + loop->service->call_size);
 
-    if (c == NULL || atomic_fetch_add(&app->connections, 1) >= app->connections_max) {
+    if (c == NULL || atomic_fetch_add(&traffic->connections, 1) >= traffic->connections_max) {
         if (c != NULL)
-            atomic_fetch_sub(&app->connections, 1);
+            atomic_fetch_sub(&traffic->connections, 1);
         df_log(DF_LOG_WARN, "connection_refused", "max=%lld hint=CONNECTIONS_MAX",
-               (long long)app->connections_max);
+               (long long)traffic->connections_max);
         free(c);
         close(fd);
         return;
@@ -198,22 +227,28 @@ static void add_connection(struct mrs_loop *loop, int fd)
     set_timeouts(fd);
     c->fd = fd;
     c->loop = loop;
-    c->request = (struct mrs_request){.app = app, .loop = loop, .scratch = &loop->scratch};
-    c->request.io = (struct mrs_io){&c->fcgi, fcgi_param, fcgi_read};
+    c->watch.on_ready = on_connection;
+    c->call = (struct mrs_call *)(void *)((char *)c + head);
+    *c->call = (struct mrs_call){.loop = loop, .ctx = loop->service->ctx, .state = loop->state};
+    c->call->io = (struct mrs_io){&c->fcgi, fcgi_param, fcgi_read};
     /* -1: libfcgi must never accept by itself, it would block. */
     (void)FCGX_InitRequest(&c->fcgi, -1, FCGI_FAIL_ACCEPT_ON_INTR);
     c->next = loop->connections;
     if (c->next != NULL)
         c->next->prev = c;
     loop->connections = c;
-    if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0) {
+    if (!mrs_loop_watch(loop, fd, EPOLLIN | EPOLLRDHUP | EPOLLET, &c->watch)) {
         c->fcgi.ipcFd = fd;
         close_connection(c);
     }
 }
 
-static void accept_one(struct mrs_loop *loop)
+static void on_listen(struct mrs_watch *watch, uint32_t events)
 {
+    struct mrs_loop *loop = HOLDER(watch, struct mrs_loop, listen_watch);
+    (void)events;
+    if (loop->is_draining)
+        return;
     int fd = accept4(loop->listen_fd, NULL, NULL, SOCK_CLOEXEC);
     if (fd >= 0) {
         add_connection(loop, fd);
@@ -226,11 +261,13 @@ static void accept_one(struct mrs_loop *loop)
 }
 
 /* Stops accepting, closes what is idle; the rest goes when it is answered. */
-static void start_draining(struct mrs_loop *loop)
+static void on_stop(struct mrs_watch *watch, uint32_t events)
 {
+    struct mrs_loop *loop = HOLDER(watch, struct mrs_loop, stop_watch);
+    (void)events;
     loop->is_draining = true;
     (void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, loop->listen_fd, NULL);
-    (void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, loop->app->stop_fd, NULL);
+    (void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, loop->traffic->stop_fd, NULL);
     loop->listen_fd = -1;
     for (struct connection *c = loop->connections, *next; c != NULL; c = next) {
         next = c->next;
@@ -243,32 +280,18 @@ static void start_draining(struct mrs_loop *loop)
     }
 }
 
-static void on_event(struct mrs_loop *loop, const struct epoll_event *event)
-{
-    if (event->data.ptr == &loop->listen_fd) {
-        if (!loop->is_draining)
-            accept_one(loop);
-    } else if (event->data.ptr == &loop->wake_fd) {
-        resume_posted(loop);
-    } else if (event->data.ptr == &loop->app->stop_fd) {
-        start_draining(loop);
-    } else {
-        struct connection *c = event->data.ptr;
-        c->is_readable = true;
-        if (!c->is_busy && !c->is_closed)
-            serve(c);
-    }
-}
-
 static void *loop_main(void *arg)
 {
     struct mrs_loop *loop = arg;
     struct epoll_event events[EVENTS_AT_ONCE];
 
     while (!loop->is_draining || loop->connections != NULL) {
-        int n = epoll_wait(loop->epoll_fd, events, EVENTS_AT_ONCE, -1);
-        for (int i = 0; i < n; i++)
-            on_event(loop, &events[i]);
+        int wait_ms = loop->service->tick == NULL ? -1 : loop->service->tick(loop->state);
+        int n = epoll_wait(loop->epoll_fd, events, EVENTS_AT_ONCE, wait_ms);
+        for (int i = 0; i < n; i++) {
+            struct mrs_watch *watch = events[i].data.ptr;
+            watch->on_ready(watch, events[i].events);
+        }
         free_closed(loop);
     }
     atomic_store(&loop->has_ended, true);
@@ -277,24 +300,22 @@ static void *loop_main(void *arg)
 
 /* --- life ------------------------------------------------------------------------------------ */
 
-static bool watch(struct mrs_loop *loop, int fd, uint32_t events, void *tag)
+static enum df_code init_loop(struct mrs_loop *loop, const struct mrs_service *service,
+                              struct mrs_traffic *traffic, struct df_error *err)
 {
-    struct epoll_event event = {.events = events, .data.ptr = tag};
-    return epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
-}
-
-static enum df_code init_loop(struct mrs_loop *loop, struct mrs_app *app, struct df_error *err)
-{
-    loop->app = app;
+    loop->service = service;
+    loop->traffic = traffic;
     loop->listen_fd = -1;
-    mrs_scratch_init(&loop->scratch);
+    loop->wake_watch.on_ready = on_wake;
+    loop->listen_watch.on_ready = on_listen;
+    loop->stop_watch.on_ready = on_stop;
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     /* Edge-triggered, so that the counter of the eventfd need not be read back. */
     if (loop->epoll_fd < 0 || loop->wake_fd < 0 ||
-        !watch(loop, loop->wake_fd, EPOLLIN | EPOLLET, &loop->wake_fd))
+        !mrs_loop_watch(loop, loop->wake_fd, EPOLLIN | EPOLLET, &loop->wake_watch))
         return df_error_set(err, DF_ENOMEM, "cannot make an event loop");
-    return DF_OK;
+    return service->state_new(&loop->state, service->ctx, loop, err);
 }
 
 static enum df_code start_loop(struct mrs_loop *loop, int listen_fd, struct df_error *err)
@@ -302,8 +323,8 @@ static enum df_code start_loop(struct mrs_loop *loop, int listen_fd, struct df_e
     pthread_attr_t attr;
 
     loop->listen_fd = listen_fd;
-    if (!watch(loop, listen_fd, EPOLLIN | EPOLLEXCLUSIVE, &loop->listen_fd) ||
-        !watch(loop, loop->app->stop_fd, EPOLLIN, &loop->app->stop_fd) ||
+    if (!mrs_loop_watch(loop, listen_fd, EPOLLIN | EPOLLEXCLUSIVE, &loop->listen_watch) ||
+        !mrs_loop_watch(loop, loop->traffic->stop_fd, EPOLLIN, &loop->stop_watch) ||
         pthread_attr_init(&attr) != 0)
         return df_error_set(err, DF_ENOMEM, "cannot make an event loop");
     (void)pthread_attr_setstacksize(&attr, STACK_BYTES);
@@ -312,7 +333,8 @@ static enum df_code start_loop(struct mrs_loop *loop, int listen_fd, struct df_e
     return loop->has_thread ? DF_OK : df_error_set(err, DF_ENOMEM, "cannot start a thread");
 }
 
-enum df_code mrs_loops_start(struct mrs_loop **out, int64_t count, struct mrs_app *app,
+enum df_code mrs_loops_start(struct mrs_loop **out, int64_t count,
+                             const struct mrs_service *service, struct mrs_traffic *traffic,
                              int listen_fd, struct df_error *err)
 {
     *out = NULL;
@@ -324,7 +346,7 @@ enum df_code mrs_loops_start(struct mrs_loop **out, int64_t count, struct mrs_ap
         return df_error_set(err, DF_ENOMEM, "out of memory");
     *out = loops; /* also after a failure: some may run already, main ends the process then */
     for (int64_t i = 0; i < count; i++) {
-        enum df_code rc = init_loop(&loops[i], app, err);
+        enum df_code rc = init_loop(&loops[i], service, traffic, err);
         if (rc == DF_OK)
             rc = start_loop(&loops[i], listen_fd, err);
         if (rc != DF_OK)
@@ -353,33 +375,39 @@ void mrs_loops_free(struct mrs_loop *loops, int64_t count)
             close(loops[i].epoll_fd);
         if (loops[i].wake_fd > 0)
             close(loops[i].wake_fd);
-        mrs_scratch_release(&loops[i].scratch);
+        if (loops[i].state != NULL)
+            loops[i].service->state_free(loops[i].state);
     }
     free(loops);
 }
 
-enum df_code mrs_loop_new_single(struct mrs_loop **out, struct mrs_app *app, struct df_error *err)
+enum df_code mrs_loop_new_single(struct mrs_loop **out, const struct mrs_service *service,
+                                 struct mrs_traffic *traffic, struct df_error *err)
 {
     *out = calloc(1, sizeof **out);
     if (*out == NULL)
         return df_error_set(err, DF_ENOMEM, "out of memory");
-    return init_loop(*out, app, err);
+    return init_loop(*out, service, traffic, err);
 }
 
-struct mrs_scratch *mrs_loop_scratch(struct mrs_loop *loop)
+struct mrs_call *mrs_loop_call_new(struct mrs_loop *loop, const struct mrs_io *io)
 {
-    return &loop->scratch;
+    struct mrs_call *call = calloc(1, loop->service->call_size);
+    if (call != NULL)
+        *call = (struct mrs_call){
+            .loop = loop, .ctx = loop->service->ctx, .state = loop->state, .io = *io};
+    return call;
 }
 
-struct mrs_request *mrs_loop_wait_single(struct mrs_loop *loop)
+struct mrs_call *mrs_loop_wait_single(struct mrs_loop *loop)
 {
-    struct mrs_request *request;
+    struct mrs_call *call;
     struct pollfd wake = {loop->wake_fd, POLLIN, 0};
 
-    while ((request = atomic_exchange(&loop->posted, NULL)) == NULL) {
+    while ((call = atomic_exchange(&loop->posted, NULL)) == NULL) {
         uint64_t ignored;
         if (poll(&wake, 1, -1) > 0 && read(loop->wake_fd, &ignored, sizeof ignored) < 0)
             continue;
     }
-    return request;
+    return call;
 }

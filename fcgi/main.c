@@ -15,9 +15,10 @@
 #include "fcgi/app.h"
 #include "fcgi/background.h"
 #include "fcgi/cgi.h"
+#include "fcgi/figures.h"
 #include "fcgi/listen.h"
-#include "fcgi/loop.h"
 #include "fcgi/metrics.h"
+#include "fcgi/pipeline.h"
 #include "fcgi/weights.h"
 #include "shared/clock.h"
 #include "shared/log.h"
@@ -32,6 +33,7 @@ struct program {
         *first; /* the generation we started with: owns strings that threads borrow */
     struct mrs_admin *admin;
     struct mrs_background *background;
+    struct mrs_service service;
     struct mrs_loop *loops;
     int64_t loop_count;
     enum mrs_front front;
@@ -154,10 +156,10 @@ static enum df_code start(struct program *p, struct df_error *err)
     if (!df_log_level_parse(config->log_level, &level))
         return df_error_set(err, DF_EINPUT, "LOG_LEVEL: use debug, info, warn or error");
     df_log_set_level(level);
-    app->connections_max = config->connections_max;
+    app->traffic.connections_max = config->connections_max;
     raise_file_limit(config->connections_max);
-    app->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (app->stop_fd < 0)
+    app->traffic.stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (app->traffic.stop_fd < 0)
         return df_error_set(err, DF_ENOMEM, "eventfd: %s", strerror(errno));
     rc = mrs_listen_front(&p->front, &p->listen_fd, &p->socket_path, config->fcgi_socket,
                           config->fcgi_socket_mode, err);
@@ -184,17 +186,22 @@ static enum df_code start(struct program *p, struct df_error *err)
     rc = mrs_store_new(&app->store, &store, err);
     if (rc != DF_OK)
         return rc;
+    mrs_pipeline_service(&p->service, app);
     p->loop_count = p->front == MRS_FRONT_CGI ? 1 : config->workers;
     if (p->front == MRS_FRONT_CGI)
-        return mrs_loop_new_single(&p->loops, app, err);
-    if (config->metrics_listen != NULL)
-        rc = mrs_admin_start(&p->admin, app, config->metrics_listen, err);
+        return mrs_loop_new_single(&p->loops, &p->service, &app->traffic, err);
+    if (config->metrics_listen != NULL) {
+        struct mrs_admin_source source;
+        mrs_figures_source(&source, app);
+        rc = mrs_admin_start(&p->admin, &source, config->metrics_listen, err);
+    }
     if (rc != DF_OK)
         return df_error_wrap(err, "METRICS_LISTEN");
     if (rc == DF_OK)
         rc = mrs_background_start(&p->background, app, err);
     if (rc == DF_OK)
-        rc = mrs_loops_start(&p->loops, p->loop_count, app, p->listen_fd, err);
+        rc = mrs_loops_start(&p->loops, p->loop_count, &p->service, &app->traffic, p->listen_fd,
+                             err);
     return rc;
 }
 
@@ -255,14 +262,14 @@ static bool drain(struct program *p, const sigset_t *signals)
     mrs_notify_supervisor("STOPPING=1");
     if (p->socket_path != NULL)
         (void)unlink(p->socket_path); /* new connections are refused from here on */
-    if (write(p->app.stop_fd, &one, sizeof one) < 0)
+    if (write(p->app.traffic.stop_fd, &one, sizeof one) < 0)
         return false;
     while (!mrs_loops_ended(p->loops, p->loop_count)) {
         const struct timespec pause = {.tv_nsec = 2000000};
         int signo = sigtimedwait(signals, NULL, &pause);
         if (signo == SIGTERM || signo == SIGINT || df_clock_mono_ms() > deadline_ms) {
             df_log(DF_LOG_WARN, "drain_cut_short", "open=%lld",
-                   (long long)atomic_load(&p->app.active_requests));
+                   (long long)atomic_load(&p->app.traffic.active_requests));
             return false;
         }
     }
@@ -273,7 +280,7 @@ static void release(struct program *p)
 {
     const uint64_t one = 1;
     /* After a start that failed half-way the threads that do run must hear that it is over. */
-    if (p->app.stop_fd >= 0 && write(p->app.stop_fd, &one, sizeof one) < 0)
+    if (p->app.traffic.stop_fd >= 0 && write(p->app.traffic.stop_fd, &one, sizeof one) < 0)
         df_log(DF_LOG_WARN, "stop_failed", "errno=%d", errno);
     mrs_background_stop(p->background);
     mrs_admin_stop(p->admin);
@@ -289,8 +296,8 @@ static void release(struct program *p)
         mrs_runtime_put(&p->app, p->first);
     if (p->listen_fd > STDIN_FILENO)
         close(p->listen_fd);
-    if (p->app.stop_fd > STDIN_FILENO)
-        close(p->app.stop_fd);
+    if (p->app.traffic.stop_fd > STDIN_FILENO)
+        close(p->app.traffic.stop_fd);
     pthread_mutex_destroy(&p->app.lock);
 }
 
@@ -310,7 +317,7 @@ static int run_fastcgi(struct program *p, const sigset_t *signals)
 
 int main(int argc, char **argv)
 {
-    struct program p = {.listen_fd = -1, .app = {.stop_fd = -1}};
+    struct program p = {.listen_fd = -1, .app = {.traffic = {.stop_fd = -1}}};
     struct df_error err = {0};
     sigset_t signals;
 
@@ -344,7 +351,7 @@ int main(int argc, char **argv)
     if (start(&p, &err) != DF_OK)
         (void)fprintf(stderr, PROGRAM ": %s\n", err.msg);
     else if (p.front == MRS_FRONT_CGI) {
-        mrs_cgi_run(&p.app, p.loops);
+        mrs_cgi_run(&p.service, p.loops);
         status = 0;
     } else {
         status = run_fastcgi(&p, &signals);

@@ -3,10 +3,7 @@
 
 #include <stdatomic.h>
 
-#include "shared/json.h"
-
 static _Atomic uint64_t counters[MRS_COUNTER_COUNT];
-static _Atomic uint64_t responses[600];
 
 static const struct {
     const char *name, *help;
@@ -37,15 +34,7 @@ static const struct {
     [MRS_COUNT_RELOADS] = {"reloads", "Reloads by SIGHUP"},
 };
 
-/* Upper bounds in microseconds: wide enough for a model server, fine enough for a commit. */
-static const int64_t bounds_us[] = {250,   500,    1000,   2500,    5000,    10000,   25000,
-                                    50000, 100000, 250000, 1000000, 2500000, 10000000};
-enum { BUCKETS = sizeof bounds_us / sizeof bounds_us[0] };
-
-static struct {
-    _Atomic uint64_t bucket[BUCKETS + 1];
-    _Atomic uint64_t sum_us;
-} times[MRS_TIME_COUNT];
+static struct mrs_histogram times[MRS_TIME_COUNT];
 
 static const struct {
     const char *name, *help;
@@ -61,71 +50,17 @@ void mrs_count(enum mrs_counter counter, uint64_t by)
     atomic_fetch_add_explicit(&counters[counter], by, memory_order_relaxed);
 }
 
-void mrs_count_response(int http_status)
-{
-    if (http_status >= 0 && http_status < 600)
-        atomic_fetch_add_explicit(&responses[http_status], 1, memory_order_relaxed);
-}
-
 void mrs_observe(enum mrs_time what, int64_t elapsed_ns)
 {
-    int64_t us = elapsed_ns / 1000;
-    int i = 0;
-    while (i < BUCKETS && us > bounds_us[i])
-        i++;
-    atomic_fetch_add_explicit(&times[what].bucket[i], 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&times[what].sum_us, (uint64_t)us, memory_order_relaxed);
-}
-
-static void print_header(struct df_buf *out, const char *name, const char *suffix, const char *type,
-                         const char *help)
-{
-    df_buf_printf(out, "# HELP dealflow_%s%s %s\n# TYPE dealflow_%s%s %s\n", name, suffix, help,
-                  name, suffix, type);
-}
-
-void mrs_metrics_sample(struct df_buf *out, const char *name, const char *type, const char *help,
-                        double value)
-{
-    print_header(out, name, "", type, help);
-    df_buf_printf(out, "dealflow_%s ", name);
-    df_json_append_number(out, value);
-    df_buf_append_char(out, '\n');
-}
-
-static void print_histogram(struct df_buf *out, int which)
-{
-    const char *name = time_names[which].name;
-    uint64_t seen = 0;
-
-    print_header(out, name, "_seconds", "histogram", time_names[which].help);
-    for (int i = 0; i < BUCKETS; i++) {
-        seen += atomic_load_explicit(&times[which].bucket[i], memory_order_relaxed);
-        df_buf_printf(out, "dealflow_%s_seconds_bucket{le=\"%g\"} %llu\n", name,
-                      (double)bounds_us[i] / 1e6, (unsigned long long)seen);
-    }
-    seen += atomic_load_explicit(&times[which].bucket[BUCKETS], memory_order_relaxed);
-    df_buf_printf(out, "dealflow_%s_seconds_bucket{le=\"+Inf\"} %llu\n", name,
-                  (unsigned long long)seen);
-    uint64_t sum = atomic_load_explicit(&times[which].sum_us, memory_order_relaxed);
-    df_buf_printf(out, "dealflow_%s_seconds_sum %.6f\ndealflow_%s_seconds_count %llu\n", name,
-                  (double)sum / 1e6, name, (unsigned long long)seen);
+    mrs_histogram_observe(&times[what], elapsed_ns);
 }
 
 void mrs_metrics_print(struct df_buf *out)
 {
-    for (int i = 0; i < MRS_COUNTER_COUNT; i++) {
-        print_header(out, counter_names[i].name, "_total", "counter", counter_names[i].help);
-        df_buf_printf(out, "dealflow_%s_total %llu\n", counter_names[i].name,
-                      (unsigned long long)atomic_load_explicit(&counters[i], memory_order_relaxed));
-    }
-    print_header(out, "responses", "_total", "counter", "Answers by HTTP status");
-    for (int status = 0; status < 600; status++) {
-        uint64_t n = atomic_load_explicit(&responses[status], memory_order_relaxed);
-        if (n > 0)
-            df_buf_printf(out, "dealflow_responses_total{status=\"%d\"} %llu\n", status,
-                          (unsigned long long)n);
-    }
+    for (int i = 0; i < MRS_COUNTER_COUNT; i++)
+        mrs_counter_print(out, counter_names[i].name, counter_names[i].help,
+                          atomic_load_explicit(&counters[i], memory_order_relaxed));
+    mrs_responses_print(out);
     for (int i = 0; i < MRS_TIME_COUNT; i++)
-        print_histogram(out, i);
+        mrs_histogram_print(&times[i], time_names[i].name, time_names[i].help, out);
 }

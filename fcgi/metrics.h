@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include "shared/buf.h"
+#include "fcgi/prom.h"
 
 /* clang-format off */
 enum mrs_counter {
@@ -28,13 +28,9 @@ enum mrs_time {
 /* clang-format on */
 
 void mrs_count(enum mrs_counter counter, uint64_t by);
-void mrs_count_response(int http_status);
 void mrs_observe(enum mrs_time what, int64_t elapsed_ns);
 
 /* Appends Prometheus text (version 0.0.4) of everything above. */
 void mrs_metrics_print(struct df_buf *out);
-/* Appends one gauge or counter sample with HELP and TYPE. */
-void mrs_metrics_sample(struct df_buf *out, const char *name, const char *type, const char *help,
-                        double value);
 
 #endif

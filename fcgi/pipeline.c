@@ -1,9 +1,9 @@
 /* fcgi/pipeline.c - the stages of a request, in order. */
 #include "fcgi/pipeline.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-#include "fcgi/loop.h"
 #include "fcgi/metrics.h"
 #include "fcgi/reply.h"
 #include "shared/clock.h"
@@ -11,16 +11,25 @@
 
 enum { REPLY_MAX_BYTES = 16384, KEEP_BYTES = 16384 };
 
-void mrs_scratch_init(struct mrs_scratch *scratch)
+static enum df_code scratch_new(void **out, void *app, struct mrs_loop *loop, struct df_error *err)
 {
+    (void)app;
+    (void)loop;
+    struct mrs_scratch *scratch = malloc(sizeof *scratch);
+    *out = scratch;
+    if (scratch == NULL)
+        return df_error_set(err, DF_ENOMEM, "out of memory");
     df_buf_init(&scratch->body, (size_t)8 << 20); /* the real limit is REQUEST_MAX_BYTES */
     df_buf_init(&scratch->reply, REPLY_MAX_BYTES);
+    return DF_OK;
 }
 
-void mrs_scratch_release(struct mrs_scratch *scratch)
+static void scratch_free(void *state)
 {
+    struct mrs_scratch *scratch = state;
     df_buf_release(&scratch->body);
     df_buf_release(&scratch->reply);
+    free(scratch);
 }
 
 /* --- answers --------------------------------------------------------------------------------- */
@@ -83,12 +92,12 @@ static enum df_code read_body(struct mrs_request *r, struct df_error *err)
             room = 4096;
         if (!df_buf_reserve(body, room))
             return df_error_set(err, DF_ENOMEM, "out of memory");
-        size_t n = r->io.read(r->io.ctx, body->data + body->len, room);
+        size_t n = r->call.io.read(r->call.io.ctx, body->data + body->len, room);
         if (n == 0)
             return DF_OK;
         body->len += n;
-        r->left_body_unread = body->len > max;
-        if (r->left_body_unread)
+        r->call.left_body_unread = body->len > max;
+        if (r->call.left_body_unread)
             return df_error_set(err, DF_ETOOBIG, "Request body is larger than %zu bytes", max);
     }
 }
@@ -133,7 +142,7 @@ static enum df_code prepare_job(struct mrs_request *r, struct df_error *err)
 static void on_stored(struct mrs_job *job)
 {
     struct mrs_request *r = job->context;
-    mrs_loop_post(r->loop, r);
+    mrs_loop_post(r->call.loop, &r->call);
 }
 
 /* Hands the job to the store; `step` goes on with its outcome, at once when the store refuses. */
@@ -237,7 +246,7 @@ static enum mrs_progress on_model_answered(struct mrs_request *r)
 static void on_asked(struct mrs_ask *ask)
 {
     struct mrs_request *r = ask->context;
-    mrs_loop_post(r->loop, r);
+    mrs_loop_post(r->call.loop, &r->call);
 }
 
 static enum mrs_progress ask_model_server(struct mrs_request *r)
@@ -292,7 +301,7 @@ static void on_turn(struct mrs_inflight_entry *entry)
 {
     struct mrs_request *r = entry->context;
     r->step = store_message;
-    mrs_loop_post(r->loop, r);
+    mrs_loop_post(r->call.loop, &r->call);
 }
 
 /* With the model server: the message first (its NOTIFY goes out), then the verdict. */
@@ -361,13 +370,13 @@ static enum mrs_progress deliver(struct mrs_request *r)
 static enum mrs_progress begin(struct mrs_request *r)
 {
     struct mrs_refusal refusal;
-    const char *method = r->io.param(r->io.ctx, "REQUEST_METHOD");
+    const char *method = r->call.io.param(r->call.io.ctx, "REQUEST_METHOD");
 
     if (method != NULL && strcmp(method, "OPTIONS") == 0) {
         r->status = mrs_reply_preflight(&r->scratch->reply, &r->id);
         return MRS_ANSWERED;
     }
-    if (!mrs_auth_check(r->runtime->auth, &r->io, &r->caller, &refusal)) {
+    if (!mrs_auth_check(r->runtime->auth, &r->call.io, &r->caller, &refusal)) {
         log_refusal(r, &refusal);
         r->status = mrs_reply_refused(&r->scratch->reply, &r->id, &refusal);
         return MRS_ANSWERED;
@@ -399,19 +408,34 @@ static enum mrs_progress end_if_answered(struct mrs_request *r, enum mrs_progres
     return MRS_ANSWERED;
 }
 
-enum mrs_progress mrs_pipeline_start(struct mrs_request *r)
+static enum mrs_progress start(struct mrs_call *call)
 {
+    struct mrs_request *r = (struct mrs_request *)call;
+    r->app = call->ctx;
+    r->scratch = call->state;
+    call->reply = &r->scratch->reply;
     r->started_ns = df_clock_mono_ns();
-    r->has_message = r->is_in_flight = r->left_body_unread = false;
+    r->has_message = r->is_in_flight = call->left_body_unread = false;
     df_uuid_new_v7(&r->id);
     r->runtime = mrs_runtime_get(r->app);
     enum mrs_progress progress = end_if_answered(r, begin(r));
-    if (r->scratch->body.cap > KEEP_BYTES)
-        df_buf_release(&r->scratch->body);
+    if (((struct mrs_scratch *)call->state)->body.cap > KEEP_BYTES)
+        df_buf_release(&((struct mrs_scratch *)call->state)->body);
     return progress;
 }
 
-enum mrs_progress mrs_pipeline_resume(struct mrs_request *r)
+static enum mrs_progress resume(struct mrs_call *call)
 {
+    struct mrs_request *r = (struct mrs_request *)call;
     return end_if_answered(r, r->step(r));
+}
+
+void mrs_pipeline_service(struct mrs_service *out, struct mrs_app *app)
+{
+    *out = (struct mrs_service){.ctx = app,
+                                .call_size = sizeof(struct mrs_request),
+                                .state_new = scratch_new,
+                                .state_free = scratch_free,
+                                .start = start,
+                                .resume = resume};
 }

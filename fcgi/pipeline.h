@@ -7,8 +7,7 @@
 #define FCGI_PIPELINE_H
 
 #include "fcgi/app.h"
-#include "fcgi/io.h"
-#include "shared/buf.h"
+#include "fcgi/loop.h"
 
 /* Buffers of one loop, used within a step and never across steps. */
 struct mrs_scratch {
@@ -16,24 +15,11 @@ struct mrs_scratch {
     struct df_buf reply;
 };
 
-struct mrs_loop;
-
-enum mrs_progress {
-    MRS_WAITING, /* will be posted to its loop; do not touch it until then */
-    MRS_ANSWERED /* scratch->reply holds the whole answer */
-};
-
+/* Private to pipeline.c. */
 struct mrs_request {
-    /* set by the owner before mrs_pipeline_start */
+    struct mrs_call call; /* first */
     struct mrs_app *app;
-    struct mrs_loop *loop;
     struct mrs_scratch *scratch;
-    struct mrs_io io;
-
-    struct mrs_request *next; /* link of the loop's list of posted requests */
-    bool left_body_unread;    /* out: the connection cannot be used again */
-
-    /* private to pipeline.c */
     struct mrs_runtime *runtime;
     enum mrs_progress (*step)(struct mrs_request *request);
     int64_t started_ns, waiting_since_ns;
@@ -50,13 +36,7 @@ struct mrs_request {
     int status;
 };
 
-void mrs_scratch_init(struct mrs_scratch *scratch);
-void mrs_scratch_release(struct mrs_scratch *scratch);
-
-/* Begins a request whose io is ready to be read. The loop's thread only, like mrs_pipeline_resume.
- */
-enum mrs_progress mrs_pipeline_start(struct mrs_request *request);
-/* Goes on with a request that was posted. */
-enum mrs_progress mrs_pipeline_resume(struct mrs_request *request);
+/* The service that the loops of monitor-realtime-stream run; app is borrowed. */
+void mrs_pipeline_service(struct mrs_service *out, struct mrs_app *app);
 
 #endif
