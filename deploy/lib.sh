@@ -6,7 +6,7 @@ DF_USER=dealflow                     # what root drops to
 # In the order they start, and backwards when they stop; some may be absent. The scraper delivers
 # through nginx, so it ends first and can still bring out what it holds; then the gateway sends its
 # subscribers away, for whom nginx would wait.
-DF_SERVICES='postgres monitor nginx realtime scraper'
+DF_SERVICES='postgres monitor nginx rest realtime scraper'
 DF_UUID='^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$'
 
 # --- talking to the person ---------------------------------------------------------------------
@@ -414,6 +414,10 @@ df_scraper_url() {
 df_scraper_health() {
     curl -fsS -m 3 "$(df_scraper_url)/health" | sed -n 's/.*"activeSessions" *: *\([0-9]*\).*/\1/p' |
         grep .
+}
+
+df_rest_is_ready() {
+    curl -fsS -m 3 -o /dev/null --unix-socket "$DF_RUN/rest-metrics.sock" http://localhost/readyz
 }
 
 # Prints how many WebSockets the realtime gateway has, or fails.
