@@ -42,16 +42,39 @@ static size_t key_of(const struct df_feature_origin *o)
     return (size_t)o->first * SPAN_MAX + (more < SPAN_MAX ? more : SPAN_MAX - 1);
 }
 
-static void add_up(struct sums *sums, const struct df_weights *w, const struct df_features *f)
+static void add(struct sums *sums, const struct df_feature_origin *origin, double weight)
 {
-    double scale = (double)w->slope * df_feature_norm(f) * (double)w->buyer_scale;
+    size_t key = key_of(origin);
 
-    memset(sums, 0, sizeof *sums);
-    for (size_t i = 0; i < f->count; i++) {
-        size_t key = key_of(&f->origins[i]);
-        sums->weight[key] += scale * df_feature_value(f, i) * w->buyer[df_feature_slot(f, i)];
-        if (f->origins[i].last > sums->last[key])
-            sums->last[key] = f->origins[i].last;
+    sums->weight[key] += weight;
+    if (origin->last > sums->last[key])
+        sums->last[key] = origin->last;
+}
+
+static void add_linear(struct sums *sums, const struct df_weights *w, const struct df_features *f)
+{
+    double scale = 0.5 * (double)w->slope * df_feature_norm(f) * (double)w->buyer_scale;
+
+    for (size_t i = 0; i < f->count; i++)
+        add(sums, &f->origins[i], scale * df_feature_value(f, i) * w->buyer[df_feature_slot(f, i)]);
+}
+
+/* A filter's peak speaks for the three tokens under it. */
+static void add_net(struct sums *sums, const struct df_weights *w, const struct df_text *text)
+{
+    struct df_net_reply reply;
+    size_t end = text->token_count - 1;
+
+    df_net_read(&w->net, text, &reply);
+    for (size_t f = 0; f < DF_NET_FILTERS; f++) {
+        size_t at = reply.at[f]; /* 0 is the border before the first token */
+        struct df_feature_origin here = {.first = (uint8_t)(at < 2         ? 0
+                                                            : at - 2 > end ? end
+                                                                           : at - 2),
+                                         .last = (uint8_t)(at > end ? end : at)};
+        if (reply.peaks[f] > 0)
+            add(sums, &here,
+                0.5 * (double)w->slope * (double)w->net.out[f] * (double)reply.peaks[f]);
     }
 }
 
@@ -126,7 +149,9 @@ size_t df_weights_explain(const struct df_weights *w, const struct df_chat_line 
     if (text.token_count == 0)
         return 0;
     df_features_read_with_origins(&features, line, &text, role, w->common, origins);
-    add_up(&sums, w, &features);
+    memset(&sums, 0, sizeof sums);
+    add_linear(&sums, w, &features);
+    add_net(&sums, w, &text);
     for (; n < max; n++) {
         size_t key = strongest(&sums);
         if (!(fabs(sums.weight[key]) >= LEAST))

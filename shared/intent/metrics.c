@@ -64,24 +64,28 @@ double df_metric_auc(struct df_scored *rows, size_t count)
     return total > 0 ? area / total : 0;
 }
 
-double df_metric_best_cut(struct df_scored *rows, size_t count)
+double df_metric_best_cut(struct df_scored *rows, size_t count, double precision_min)
 {
     struct df_counts c = {0};
     double best = -1, cut = 0.5;
+    bool is_precise = false;
 
     qsort(rows, count, sizeof *rows, by_score_descending);
     for (size_t i = 0; i < count; i++)
         c.miss += rows[i].truth;
     for (size_t i = 0; i < count; i++) {
+        bool now_precise;
         c.hit += rows[i].truth;
         c.miss -= rows[i].truth;
         c.false_alarm += !rows[i].truth;
         if (i + 1 < count && rows[i + 1].score == rows[i].score)
             continue;
-        if (df_counts_f1(&c) > best) {
-            best = df_counts_f1(&c);
-            cut = i + 1 < count ? (rows[i].score + rows[i + 1].score) / 2 : rows[i].score;
-        }
+        now_precise = df_counts_precision(&c) >= precision_min;
+        if (now_precise < is_precise || (now_precise == is_precise && df_counts_f1(&c) <= best))
+            continue;
+        is_precise = now_precise;
+        best = df_counts_f1(&c);
+        cut = i + 1 < count ? (rows[i].score + rows[i + 1].score) / 2 : rows[i].score;
     }
     return cut;
 }

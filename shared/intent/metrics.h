@@ -24,8 +24,9 @@ double df_counts_f1(const struct df_counts *counts);
 /* Chance that a true row scores above a false one; ties count half. */
 double df_metric_auc(struct df_scored *rows, size_t count);
 
-/* The score at which "score >= cut" has the best F1: halfway to the next lower score. */
-double df_metric_best_cut(struct df_scored *rows, size_t count);
+/* The score at which "score >= cut" has the best F1 of all cuts with at least this precision, or
+ * of all cuts when none has it: halfway to the next lower score. */
+double df_metric_best_cut(struct df_scored *rows, size_t count, double precision_min);
 
 /* Expected calibration error of scores that are probabilities, in ten equal bins. */
 double df_metric_ece(const struct df_scored *rows, size_t count);

@@ -51,21 +51,44 @@ int df_weights_are_valid(const struct df_weights *w)
            isfinite(w->offset) && w->cut > 0 && w->cut < 1;
 }
 
-void df_weights_score(const struct df_weights *w, const struct df_features *f,
-                      struct df_scores *out)
+double df_weights_score(const struct df_weights *w, const struct df_features *f,
+                        const struct df_net_reply *reply)
 {
-    double norm = df_feature_norm(f), buyer = 0, types[DF_WEIGHTS_TYPES] = {0};
+    int32_t words = 0, chars = 0;
+    size_t i = 0;
+
+    for (; i < f->chars_from; i++)
+        words += w->buyer[df_feature_slot(f, i)];
+    for (; i < f->count; i++)
+        chars += w->buyer[df_feature_slot(f, i)];
+    return 0.5 * ((double)w->buyer_bias +
+                  df_feature_norm(f) * (double)w->buyer_scale * (words + DF_CHARS_VALUE * chars)) +
+           0.5 * df_net_buyer(&w->net, reply);
+}
+
+enum df_message_type df_weights_type(const struct df_weights *w, const struct df_features *f,
+                                     const struct df_net_reply *reply)
+{
+    int32_t words[DF_WEIGHTS_TYPES] = {0}, chars[DF_WEIGHTS_TYPES] = {0};
+    double norm = df_feature_norm(f), best = -INFINITY;
+    int type = 0;
 
     for (size_t i = 0; i < f->count; i++) {
-        uint32_t slot = df_feature_slot(f, i);
-        double value = df_feature_value(f, i);
-        buyer += value * w->buyer[slot];
+        const int8_t *of = w->types[df_feature_slot(f, i) >> DF_TYPE_FOLD];
+        int32_t *sums = i < f->chars_from ? words : chars;
         for (int t = 0; t < DF_WEIGHTS_TYPES; t++)
-            types[t] += value * w->types[slot][t];
+            sums[t] += of[t];
     }
-    out->buyer = (double)w->buyer_bias + norm * (double)w->buyer_scale * buyer;
-    for (int t = 0; t < DF_WEIGHTS_TYPES; t++)
-        out->types[t] = (double)w->type_bias[t] + norm * (double)w->type_scale[t] * types[t];
+    for (int t = 0; t < DF_WEIGHTS_TYPES; t++) {
+        double score = (double)w->type_bias[t] +
+                       norm * (double)w->type_scale[t] * (words[t] + DF_CHARS_VALUE * chars[t]) +
+                       df_net_type(&w->net, reply, t);
+        if (score > best) {
+            best = score;
+            type = t;
+        }
+    }
+    return (enum df_message_type)type;
 }
 
 double df_weights_probability(const struct df_weights *w, double score)
@@ -89,16 +112,6 @@ double df_weights_chance(double confidence, double cut)
     if (confidence < DF_CUT_CONFIDENCE)
         return cut * confidence / DF_CUT_CONFIDENCE;
     return cut + (1 - cut) * (confidence - DF_CUT_CONFIDENCE) / (1 - DF_CUT_CONFIDENCE);
-}
-
-static enum df_message_type best_type(const struct df_scores *scores)
-{
-    int best = 0;
-
-    for (int t = 1; t < DF_WEIGHTS_TYPES; t++)
-        if (scores->types[t] > scores->types[best])
-            best = t;
-    return (enum df_message_type)best;
 }
 
 /* Copies message[from..to), but never a part of a character, nor bytes that are no UTF-8. */
@@ -128,7 +141,7 @@ void df_weights_classify(const struct df_weights *w, const struct df_chat_line *
 {
     struct df_text text;
     struct df_features features;
-    struct df_scores scores;
+    struct df_net_reply reply;
     enum df_role role = df_role_of(line->username, line->username_len);
     size_t from, to;
 
@@ -143,15 +156,15 @@ void df_weights_classify(const struct df_weights *w, const struct df_chat_line *
     if (text.token_count == 0)
         return;
     df_features_read(&features, line, &text, role, w->common);
-    df_weights_score(w, &features, &scores);
-    out->probability = df_weights_probability(w, scores.buyer);
+    df_net_read(&w->net, &text, &reply);
+    out->probability = df_weights_probability(w, df_weights_score(w, &features, &reply));
     out->confidence = df_weights_confidence(out->probability, (double)w->cut);
     /* Four digits are more than it knows, and what callers see is what the threshold is held to. */
     out->confidence = nearbyint(out->confidence * 1e4) / 1e4;
     out->is_buyer = out->confidence >= BUYER_CONFIDENCE;
     if (!out->is_buyer)
         return;
-    out->type = best_type(&scores);
+    out->type = df_weights_type(w, &features, &reply);
     if (out->type == DF_DIRECT_PURCHASE)
         out->value_cents = df_value_of(&text);
     if (df_item_of(&text, out->type, &from, &to))

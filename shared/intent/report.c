@@ -20,7 +20,7 @@ static bool is_in(const struct slice *s, const struct df_example *row)
 }
 
 static void print_slice(FILE *out, const char *name, const struct slice *s,
-                        const struct df_dataset *set, const struct df_judged *judged,
+                        const struct df_dataset *set, const struct df_verdict *verdicts,
                         struct df_scored *scratch)
 {
     struct df_counts c = {0};
@@ -30,8 +30,8 @@ static void print_slice(FILE *out, const char *name, const struct slice *s,
         const struct df_example *row = &set->rows[i];
         if (!is_in(s, row))
             continue;
-        df_counts_add(&c, row->is_buyer, df_intent_should_capture(&judged[i].verdict, &any_type));
-        scratch[n++] = (struct df_scored){judged[i].probability, row->is_buyer};
+        df_counts_add(&c, row->is_buyer, df_intent_should_capture(&verdicts[i], &any_type));
+        scratch[n++] = (struct df_scored){verdicts[i].probability, row->is_buyer};
         buyers += row->is_buyer;
     }
     (void)fprintf(out, "%-10s %6zu %7zu %9.3f %7.3f %6.3f", name, n, buyers,
@@ -39,7 +39,7 @@ static void print_slice(FILE *out, const char *name, const struct slice *s,
     (void)fprintf(out, " %6.3f %6.3f\n", df_metric_auc(scratch, n), df_metric_ece(scratch, n));
 }
 
-static void print_types(FILE *out, const struct df_dataset *set, const struct df_judged *judged)
+static void print_types(FILE *out, const struct df_dataset *set, const struct df_verdict *verdicts)
 {
     size_t table[DF_MESSAGE_TYPE_COUNT][DF_MESSAGE_TYPE_COUNT] = {{0}};
     size_t right = 0, found = 0;
@@ -47,10 +47,10 @@ static void print_types(FILE *out, const struct df_dataset *set, const struct df
     for (size_t i = 0; i < set->count; i++) {
         if (!set->rows[i].is_buyer)
             continue;
-        table[set->rows[i].type][judged[i].verdict.type]++;
-        if (judged[i].verdict.is_buyer) {
+        table[set->rows[i].type][verdicts[i].type]++;
+        if (verdicts[i].is_buyer) {
             found++;
-            right += set->rows[i].type == judged[i].verdict.type;
+            right += set->rows[i].type == verdicts[i].type;
         }
     }
     (void)fprintf(out, "message_type among buyers found: %.3f (%zu of %zu)\n",
@@ -63,13 +63,13 @@ static void print_types(FILE *out, const struct df_dataset *set, const struct df
     }
 }
 
-static void print_values(FILE *out, const struct df_dataset *set, const struct df_judged *judged)
+static void print_values(FILE *out, const struct df_dataset *set, const struct df_verdict *verdicts)
 {
     size_t said = 0, said_right = 0, there = 0, exact = 0, captured = 0;
 
     for (size_t i = 0; i < set->count; i++) {
         const struct df_example *row = &set->rows[i];
-        const struct df_verdict *v = &judged[i].verdict;
+        const struct df_verdict *v = &verdicts[i];
         there += row->value_cents != DF_VALUE_NONE;
         said += v->value_cents != DF_VALUE_NONE;
         said_right += v->value_cents != DF_VALUE_NONE && v->value_cents == row->value_cents;
@@ -85,13 +85,13 @@ static void print_values(FILE *out, const struct df_dataset *set, const struct d
                   captured == 0 ? 0 : (double)exact / (double)captured);
 }
 
-static void print_items(FILE *out, const struct df_dataset *set, const struct df_judged *judged)
+static void print_items(FILE *out, const struct df_dataset *set, const struct df_verdict *verdicts)
 {
     size_t said = 0, overlap = 0, exact = 0, there = 0;
 
     for (size_t i = 0; i < set->count; i++) {
         const struct df_example *row = &set->rows[i];
-        const char *item = judged[i].verdict.item;
+        const char *item = verdicts[i].item;
         there += row->item[0] != '\0';
         if (item[0] == '\0')
             continue;
@@ -109,7 +109,7 @@ static void print_items(FILE *out, const struct df_dataset *set, const struct df
 }
 
 enum df_code df_report_print(FILE *out, const struct df_dataset *set,
-                             const struct df_judged *judged, struct df_error *err)
+                             const struct df_verdict *verdicts, struct df_error *err)
 {
     struct df_scored *scratch = calloc(set->count, sizeof *scratch);
     struct slice all = {NULL, -1};
@@ -118,24 +118,24 @@ enum df_code df_report_print(FILE *out, const struct df_dataset *set,
         return df_error_set(err, DF_ENOMEM, "out of memory");
     (void)fprintf(out, "%-10s %6s %7s %9s %7s %6s %6s %6s\n", "slice", "rows", "buyers",
                   "precision", "recall", "F1", "AUC", "ECE");
-    print_slice(out, "all", &all, set, judged, scratch);
+    print_slice(out, "all", &all, set, verdicts, scratch);
     for (size_t i = 0; i < set->count; i++) {
         struct slice one = {set->rows[i].lang, -1};
         bool is_first = true;
         for (size_t k = 0; k < i && is_first; k++)
             is_first = strcmp(set->rows[k].lang, one.lang) != 0;
         if (is_first)
-            print_slice(out, one.lang, &one, set, judged, scratch);
+            print_slice(out, one.lang, &one, set, verdicts, scratch);
     }
     for (uint32_t f = 0; f < set->file_count; f++) {
         struct slice one = {NULL, (int)f};
         char name[24];
         (void)snprintf(name, sizeof name, "file %u", (unsigned)f + 1);
-        print_slice(out, name, &one, set, judged, scratch);
+        print_slice(out, name, &one, set, verdicts, scratch);
     }
-    print_types(out, set, judged);
-    print_values(out, set, judged);
-    print_items(out, set, judged);
+    print_types(out, set, verdicts);
+    print_values(out, set, verdicts);
+    print_items(out, set, verdicts);
     free(scratch);
     return DF_OK;
 }

@@ -5,35 +5,7 @@
 
 #include "shared/intent.h"
 #include "shared/intent/lexicon.h"
-
-/* Number words; folded. Multipliers are 100 and 1000. */
-struct number_word {
-    const char *word;
-    int value;
-};
-
-static const struct number_word number_words[] = {
-    {"one", 1},         {"two", 2},        {"three", 3},      {"four", 4},      {"five", 5},
-    {"six", 6},         {"seven", 7},      {"eight", 8},      {"nine", 9},      {"ten", 10},
-    {"eleven", 11},     {"twelve", 12},    {"thirteen", 13},  {"fourteen", 14}, {"fifteen", 15},
-    {"sixteen", 16},    {"seventeen", 17}, {"eighteen", 18},  {"nineteen", 19}, {"twenty", 20},
-    {"thirty", 30},     {"forty", 40},     {"fourty", 40},    {"fifty", 50},    {"sixty", 60},
-    {"seventy", 70},    {"eighty", 80},    {"ninety", 90},    {"hundred", 100}, {"hunnid", 100},
-    {"thousand", 1000}, {"grand", 1000},   {"fiver", 5},      {"tenner", 10},   {"veinte", 20},
-    {"treinta", 30},    {"cuarenta", 40},  {"cincuenta", 50}, {"sesenta", 60},  {"setenta", 70},
-    {"ochenta", 80},    {"noventa", 90},   {"cien", 100},     {"quinze", 15},   {"vingt", 20},
-    {"trente", 30},     {"quarante", 40},  {"cinquante", 50}, {"soixante", 60}, {"cent", 100},
-};
-
-static int number_word(const struct df_text *text, const struct df_token *t)
-{
-    if (t->kind != DF_TOKEN_WORD)
-        return 0;
-    for (size_t i = 0; i < sizeof number_words / sizeof number_words[0]; i++)
-        if (df_token_is(text, t, number_words[i].word))
-            return number_words[i].value;
-    return 0;
-}
+#include "shared/intent/numbers.h"
 
 /* An amount found in the line, with what speaks for it. */
 struct amount {
@@ -73,6 +45,11 @@ static bool read_digits(const struct df_text *text, const struct df_token *t, in
     return true;
 }
 
+static int number_word(const struct df_text *text, const struct df_token *t)
+{
+    return df_number_word(text, t);
+}
+
 static const struct df_token *token_at(const struct df_text *text, size_t i)
 {
     return i < text->token_count ? &text->tokens[i] : NULL;
@@ -107,7 +84,7 @@ static bool read_words(const struct df_text *text, size_t at, struct amount *out
              (is_mark(text, &text->tokens[i], '-') && text->tokens[i].glued)) &&
             number_word(text, &text->tokens[i + 1 < text->token_count ? i + 1 : i]) != 0)
             continue;
-        if (v == 0)
+        if (v == 0 || (n > 0 && is_word(text, &text->tokens[i], "cent")))
             break;
         values[n++] = v;
     }
@@ -155,6 +132,14 @@ static bool read_amount(const struct df_text *text, size_t i, struct amount *out
     next = token_at(text, out->last + 1);
     if (before != NULL && before->kind == DF_TOKEN_MONEY)
         out->has_money = true;
+    /* "12 hundred", "3 hundo", "4 grand" */
+    if (t->kind == DF_TOKEN_NUMBER && next != NULL && number_word(text, next) >= 100 &&
+        out->cents < 100000) {
+        out->cents *= number_word(text, next);
+        out->last++;
+        out->has_money = true;
+        next = token_at(text, out->last + 1);
+    }
     if (next != NULL && next->glued && is_word(text, next, "k") && out->cents < 100000000) {
         out->cents *= 1000;
         out->last++;
@@ -166,6 +151,10 @@ static bool read_amount(const struct df_text *text, size_t i, struct amount *out
     } else if (is_word(text, next, "p") && next->glued && t->kind == DF_TOKEN_NUMBER) {
         out->cents /= 100; /* pence */
         out->has_money = true;
+    } else if (is_word(text, next, "cents") || is_word(text, next, "cent")) {
+        out->cents /= 100;
+        out->has_money = true;
+        out->last++;
     } else if (has_class(next, DF_CLASS_MONEY)) {
         out->has_money = true;
         out->last++;
@@ -174,6 +163,29 @@ static bool read_amount(const struct df_text *text, size_t i, struct amount *out
         out->cents += 50;
     }
     return out->cents >= 1 && out->cents <= DF_VALUE_CENTS_MAX;
+}
+
+/* Whether the word before token i is one of these. */
+static bool is_one_of(const struct df_text *text, size_t i, const char *const *words, size_t count)
+{
+    for (size_t k = 0; i > 0 && k < count; k++)
+        if (is_word(text, &text->tokens[i - 1], words[k]))
+            return true;
+    return false;
+}
+
+/* Before an item, a count, a size or a time: "ticket 12", "til 6", "+5", "not 45". */
+static const char *const no_price_words[] = {
+    "than",   "till",  "til", "until", "before", "times",   "quantity", "not",
+    "paddle", "spots", "box", "zip",   "ending", "tickets", "candle",   "another",
+    "need",   "in",    "by",  "plus",  "size",   "page"};
+
+/* "9.5", but not "9.50" */
+static bool is_half(const struct df_text *text, const struct amount *a)
+{
+    const struct df_token *t = &text->tokens[a->first];
+    return t->kind == DF_TOKEN_NUMBER && t->end - t->start >= 3 && text->chars[t->end - 2] == '.' &&
+           text->token_count > 1;
 }
 
 /* Signs that the number names an item, a size, a time or a count. */
@@ -185,7 +197,10 @@ static bool is_no_price(const struct df_text *text, const struct amount *a)
 
     if (a->has_money)
         return false;
-    if (is_mark(text, before, '#') || is_mark(text, before, '/') || is_mark(text, before, ':') ||
+    if (is_mark(text, before, '+') || (a->cents % 100 == 50 && a->cents < 1500 && is_half(text, a)))
+        return true; /* "+5" on another sum; "9.5" is a size */
+    if (is_mark(text, before, '#') || is_mark(text, before, '/') ||
+        (is_mark(text, before, ':') && two_before != NULL && two_before->kind == DF_TOKEN_NUMBER) ||
         is_mark(text, next, '/') || is_mark(text, next, '%') || is_mark(text, next, ':') ||
         is_mark(text, next, '\'') || is_mark(text, next, '"'))
         return true;
@@ -196,7 +211,8 @@ static bool is_no_price(const struct df_text *text, const struct amount *a)
     if (next != NULL && next->glued && next->kind == DF_TOKEN_WORD)
         return true; /* 2x, 10c, 13s, 90s */
     if (has_class(before, DF_CLASS_LABEL | DF_CLASS_SIZE | DF_CLASS_UNIT) &&
-        !has_class(before, DF_CLASS_HOLD))
+        !has_class(before, DF_CLASS_HOLD) &&
+        !(is_word(text, before, "no") && two_before != NULL)) /* "60 wait no 55" */
         return true;
     if (has_class(next, DF_CLASS_UNIT | DF_CLASS_SIZE | DF_CLASS_TIME) &&
         !is_word(text, next, "kids"))
@@ -205,25 +221,21 @@ static bool is_no_price(const struct df_text *text, const struct amount *a)
          is_word(text, next, "para")) &&
         has_class(token_at(text, a->last + 2), DF_CLASS_FIRST))
         return true; /* "24 for me" claims number 24 */
-    if (a->in_words && a->cents < 1000)
+    if (a->in_words && a->cents < 1000 && !is_word(text, &text->tokens[a->first], "fiver"))
         return true; /* "till six", "five of em": counts and times more often than prices */
-    return is_word(text, before, "than") || is_word(text, before, "of") ||
-           is_word(text, next, "of") || is_word(text, before, "till") ||
-           is_word(text, before, "times") || is_word(text, before, "quantity");
+    if (is_word(text, before, "of"))
+        return !has_class(two_before, DF_CLASS_BID);
+    if (is_word(text, before, "at") && has_class(two_before, DF_CLASS_TIME | DF_CLASS_STOP) &&
+        (is_word(text, two_before, "work") || is_word(text, two_before, "off")))
+        return true;
+    return is_one_of(text, a->first, no_price_words,
+                     sizeof no_price_words / sizeof no_price_words[0]) ||
+           is_word(text, next, "of");
 }
 
 /* "ok 45", "so 26": the sum the buyer comes round to. */
 static const char *const counter_words[] = {"so", "then", "ok",   "okay", "fine",   "for",
                                             "to", "por",  "pour", "em",   "counter"};
-
-/* Whether the word before token i is one of these. */
-static bool is_one_of(const struct df_text *text, size_t i, const char *const *words, size_t count)
-{
-    for (size_t k = 0; i > 0 && k < count; k++)
-        if (is_word(text, &text->tokens[i - 1], words[k]))
-            return true;
-    return false;
-}
 
 /* Words that make the number behind them the author's price. */
 static bool is_offered(const struct df_text *text, const struct amount *a)
@@ -234,6 +246,58 @@ static bool is_offered(const struct df_text *text, const struct amount *a)
         if (has_class(&text->tokens[i], DF_CLASS_BID) && !is_word(text, &text->tokens[i], "deal"))
             return true;
     return is_one_of(text, a->first, counter_words, sizeof counter_words / sizeof counter_words[0]);
+}
+
+/* Behind a price: "20 shipped", "160 max", "5 each". */
+static bool is_priced_by_what_follows(const struct df_text *text, const struct amount *a)
+{
+    static const char *const words[] = {
+        "shipped", "max", "flat", "firm",      "final", "each",     "ea",    "apiece",  "per",
+        "tops",    "obo", "cash", "delivered", "rn",    "incoming", "start", "starting"};
+    for (size_t k = 0; k < sizeof words / sizeof words[0]; k++)
+        if (is_word(text, token_at(text, a->last + 1), words[k]))
+            return true;
+    return is_word(text, token_at(text, a->last + 1), "a") &&
+           is_word(text, token_at(text, a->last + 2), "pop");
+}
+
+/* "would 85 do", "i got 50", "venmo you 40": no commitment word, but the author's sum. */
+static const char *const sum_words[] = {"would", "does", "consider", "got",  "you",     "u",
+                                        "do",    "off",  "enter",    "do_i", "putting", "put",
+                                        "start", "make", "a",        "ko",   "te",      "boss"};
+
+/* "my best is 62", "max i can go is 47", "is 40 insulting" */
+static bool is_said_to_be(const struct df_text *text, const struct amount *a)
+{
+    static const char *const words[] = {"best", "max", "number", "counter", "limit", "highest"};
+
+    if (a->first == 0 || !is_word(text, &text->tokens[a->first - 1], "is"))
+        return false;
+    if (a->first == 1)
+        return true;
+    for (size_t i = 0; i + 1 < a->first; i++)
+        for (size_t k = 0; k < sizeof words / sizeof words[0]; k++)
+            if (is_word(text, &text->tokens[i], words[k]))
+                return true;
+    return false;
+}
+
+/* "85 n i come get it", "150 last": the line begins with the sum. */
+static bool opens_with_sum(const struct df_text *text, const struct amount *a)
+{
+    static const char *const words[] = {"n",     "and",      "cuz",  "provided", "if",    "local",
+                                        "today", "mi",       "wenn", "last",     "sakin", "sa",
+                                        "this",  "tomorrow", "bid",  "says",     "that",  "dolyar",
+                                        "po",    "la",       "with"};
+    const struct df_token *after = token_at(text, a->last + 2);
+
+    if (a->first > 0 || a->cents < 500 || after == NULL || after->kind != DF_TOKEN_WORD ||
+        has_class(after, DF_CLASS_ARTICLE))
+        return false;
+    for (size_t k = 0; k < sizeof words / sizeof words[0]; k++)
+        if (is_word(text, token_at(text, a->last + 1), words[k]))
+            return true;
+    return false;
 }
 
 /* "25 for the tote", "14 on the comic", "2 for 35" is the other way round. */
@@ -282,9 +346,28 @@ static bool is_alone(const struct df_text *text, const struct amount *a)
     return content <= 3;
 }
 
+/* "30 for the red, 20 for the blue", "15 now and 15 friday": the second adds to the first. */
+static bool is_added(const struct df_text *text, const struct amount *one, const struct amount *two)
+{
+    static const char *const splits[] = {"for", "on", "now", "down", "today"};
+    const struct df_token *behind = token_at(text, two->last + 1);
+    const struct df_token *link = &text->tokens[two->first - 1]; /* there is an amount before */
+
+    for (size_t k = 0; k < sizeof splits / sizeof splits[0]; k++) {
+        if (!is_word(text, token_at(text, one->last + 1), splits[k]))
+            continue;
+        if (k < 2) /* to two things, not "75 for both or 45 for one" */
+            return is_word(text, behind, splits[k]) &&
+                   (is_word(text, link, "and") || is_mark(text, link, ','));
+        return is_word(text, link, "and") && has_class(behind, DF_CLASS_TIME | DF_CLASS_SHOW);
+    }
+    return false;
+}
+
 int64_t df_value_of(const struct df_text *text)
 {
     int64_t value = DF_VALUE_NONE;
+    struct amount before = {0};
     int best = 0;
     bool claimed = claims(text);
 
@@ -294,14 +377,26 @@ int64_t df_value_of(const struct df_text *text)
         if (!read_amount(text, i, &a))
             continue;
         i = a.last;
+        if (value != DF_VALUE_NONE && is_added(text, &before, &a)) {
+            value += a.cents;
+            before = a;
+            continue;
+        }
         if (is_no_price(text, &a))
             continue;
         if (is_offered(text, &a))
             strength = 4;
         else if (a.has_money)
             strength = 4;
+        else if (is_priced_by_what_follows(text, &a))
+            strength = 4;
         else if (is_price_first(text, &a) ||
                  (a.first > 0 && is_word(text, &text->tokens[a.first - 1], "at")))
+            strength = 3;
+        else if (is_said_to_be(text, &a) || opens_with_sum(text, &a))
+            strength = 3;
+        else if (is_one_of(text, a.first, sum_words, sizeof sum_words / sizeof sum_words[0]) &&
+                 a.cents >= 500 && stands_free(text, &a))
             strength = 3;
         else if (!claimed && is_alone(text, &a))
             strength = 2;
@@ -309,10 +404,14 @@ int64_t df_value_of(const struct df_text *text)
             strength = 1;
         else
             strength = 0;
-        if (strength > 0 && strength >= best) { /* the last one named is the one stood by */
+        if (is_word(text, token_at(text, a.last + 1), "each") ||
+            is_word(text, token_at(text, a.last + 1), "ea"))
+            strength = 5;                       /* "12 each for 4": the other number counts */
+        if (strength > 0 && strength >= best) { /* the last one is the one stood by */
             best = strength;
             value = a.cents;
         }
+        before = a;
     }
     return value;
 }

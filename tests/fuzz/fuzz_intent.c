@@ -30,8 +30,21 @@ static struct df_weights *made_up_weights(void)
         x = x * 1664525u + 1013904223u;
         w->buyer[i] = (int16_t)(x >> 16);
         for (int t = 0; t < DF_WEIGHTS_TYPES; t++)
-            w->types[i][t] = (int8_t)(x >> (8 * t));
+            w->types[i >> DF_TYPE_FOLD][t] = (int8_t)(x >> (8 * t));
     }
+    for (size_t r = 0; r < DF_NET_WORDS; r++)
+        for (size_t f = 0; f < DF_NET_FILTERS; f++) {
+            x = x * 1664525u + 1013904223u;
+            w->net.responses[r].of[r % DF_NET_WIDTH][f] = (int16_t)((int)(x >> 18) - 8000);
+        }
+    for (size_t f = 0; f < DF_NET_FILTERS; f++)
+        w->net.out[f] = f % 2 == 0 ? 0.1f : -0.1f;
+    for (size_t i = 0; i < DF_NET_INDEX; i += 2) { /* some tokens are known */
+        w->net.keys[i] = (uint32_t)i;
+        w->net.rows[i] = (uint16_t)(i % 7000); /* a damaged row number among them */
+    }
+    w->net.response_scale = 1e-3f;
+    w->net.chars_scale = 1e-2f;
     for (int t = 0; t < DF_WEIGHTS_TYPES; t++)
         w->type_scale[t] = 0.01f;
     return w;

@@ -620,7 +620,8 @@ static void metrics_agree_with_a_case_done_by_hand(void **state)
 
     (void)state;
     assert_true(fabs(df_metric_auc(rows, 4) - 0.75) < 1e-12);
-    assert_true(fabs(df_metric_best_cut(rows, 4) - 0.25) < 1e-12); /* F1 0.8: 2 hits, 1 alarm */
+    assert_true(fabs(df_metric_best_cut(rows, 4, 0) - 0.25) < 1e-12); /* F1 0.8: 2 hits, 1 alarm */
+    assert_true(fabs(df_metric_best_cut(rows, 4, 0.9) - 0.75) < 1e-12);
     assert_true(fabs(df_metric_ece(rows, 4) - (0.1 + 0.1 + 0.6 + 0.6) / 4) < 1e-12);
     for (size_t i = 0; i < 4; i++)
         df_counts_add(&counts, rows[i].truth, rows[i].score >= 0.25);
