@@ -68,7 +68,7 @@ export function TokenNotice() {
   const { signedIn } = monitor;
   useTopic(monitor.lampsChanged);
   const [now, setNow] = useState(Date.now());
-  useEvery(5_000, useCallback(() => setNow(Date.now()), []));
+  useEvery(2_000, useCallback(() => setNow(Date.now()), []));
   const left = signedIn.expiresAt - now;
   let text = '';
   if (left <= 0) text = t.account.expired;
