@@ -6,7 +6,7 @@ set -u
 cd "$1" || exit 2
 
 base='error clock log buf uuid arena config'
-domain='json message phrases jwt token_cache ratelimit dedup intent'
+domain='json message netaddr phrases jwt token_cache ratelimit dedup intent'
 edge='pg http queue outbox signals loop'
 programs='fcgi scraper realtime'
 status=0
