@@ -43,6 +43,10 @@ struct mrs_config {
     int ai_mode, ai_on_error, ai_breaker, ai_retry_billed, ai_send_temperature, ai_send_max_tokens;
     int64_t ai_timeout_ms, ai_connect_timeout_ms, ai_max_in_flight;
     int64_t reanalyze_interval_ms, change_log_keep_s;
+
+    int webhooks, webhook_allow_private;
+    int64_t webhook_attempts_max, webhook_backoff_ms, webhook_keep_s, webhook_max_in_flight;
+    int64_t webhook_timeout_ms;
 };
 
 extern const struct df_config_key mrs_config_keys[];

@@ -19,6 +19,7 @@
 #include "fcgi/listen.h"
 #include "fcgi/metrics.h"
 #include "fcgi/pipeline.h"
+#include "fcgi/webhooks.h"
 #include "fcgi/weights.h"
 #include "shared/clock.h"
 #include "shared/log.h"
@@ -33,6 +34,7 @@ struct program {
         *first; /* the generation we started with: owns strings that threads borrow */
     struct mrs_admin *admin;
     struct mrs_background *background;
+    struct mrs_webhooks *webhooks;
     struct mrs_service service;
     struct mrs_loop *loops;
     int64_t loop_count;
@@ -200,6 +202,8 @@ static enum df_code start(struct program *p, struct df_error *err)
     if (rc == DF_OK)
         rc = mrs_background_start(&p->background, app, err);
     if (rc == DF_OK)
+        rc = mrs_webhooks_start(&p->webhooks, app, err);
+    if (rc == DF_OK)
         rc = mrs_loops_start(&p->loops, p->loop_count, &p->service, &app->traffic, p->listen_fd,
                              err);
     return rc;
@@ -283,6 +287,7 @@ static void release(struct program *p)
     if (p->app.traffic.stop_fd >= 0 && write(p->app.traffic.stop_fd, &one, sizeof one) < 0)
         df_log(DF_LOG_WARN, "stop_failed", "errno=%d", errno);
     mrs_background_stop(p->background);
+    mrs_webhooks_stop(p->webhooks);
     mrs_admin_stop(p->admin);
     mrs_store_free(p->app.store);
     mrs_gateway_free(p->app.gateway);

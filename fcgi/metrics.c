@@ -31,6 +31,11 @@ static const struct {
     [MRS_COUNT_TOKENS_VERIFIED] = {"tokens_verified", "Tokens whose signature was checked"},
     [MRS_COUNT_TOKENS_CACHED] = {"tokens_cached", "Tokens known from before"},
     [MRS_COUNT_TOKENS_REFUSED] = {"tokens_refused", "Requests without a valid token or key"},
+    [MRS_COUNT_WEBHOOKS_DELIVERED] = {"webhooks_delivered", "Sales that a webhook took"},
+    [MRS_COUNT_WEBHOOKS_FAILED] = {"webhooks_failed", "Attempts that failed"},
+    [MRS_COUNT_WEBHOOKS_REFUSED] = {"webhooks_refused",
+                                    "Attempts at an address that is not public"},
+    [MRS_COUNT_WEBHOOKS_DEAD] = {"webhooks_dead", "Sales given up after too many attempts"},
     [MRS_COUNT_RELOADS] = {"reloads", "Reloads by SIGHUP"},
 };
 
