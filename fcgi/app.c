@@ -35,6 +35,18 @@ static void runtime_free(struct mrs_runtime *runtime)
     free(runtime);
 }
 
+enum df_code mrs_route_rules_from(struct mrs_route_rules **out, const struct mrs_config *config,
+                                  int analyzer, struct df_error *err)
+{
+    const struct mrs_route_options route = {
+        .is_hybrid = analyzer == MRS_ANALYZE_HYBRID,
+        .prefilter = config->ai_prefilter,
+        .only_users = config->ai_only_users,
+        .skip_users = config->ai_skip_users,
+    };
+    return mrs_route_rules_new(out, &route, err);
+}
+
 enum df_code mrs_runtime_new(struct mrs_runtime **out, struct mrs_runtime *old,
                              struct df_error *err)
 {
@@ -51,27 +63,21 @@ enum df_code mrs_runtime_new(struct mrs_runtime **out, struct mrs_runtime *old,
         runtime_free(next);
         return rc;
     }
-    const struct mrs_route_options route = {
-        .is_hybrid = mrs_config_analyzer(&next->config) == MRS_ANALYZE_HYBRID,
-        .prefilter = next->config.ai_prefilter,
-        .only_users = next->config.ai_only_users,
-        .skip_users = next->config.ai_skip_users,
-    };
-    rc = mrs_route_rules_new(&next->rules, &route, err);
+    next->analyzer = mrs_config_analyzer(&next->config);
+    rc = mrs_route_rules_from(&next->rules, &next->config, next->analyzer, err);
     if (rc != DF_OK) {
         runtime_free(next);
         return rc;
     }
     next->capture_rule.threshold = next->config.confidence_threshold;
-    next->analyzer = mrs_config_analyzer(&next->config);
     next->refs = 1;
     *out = next;
     return DF_OK;
 }
 
-void mrs_runtime_set_band(struct mrs_runtime *runtime, const struct df_intent_model *model)
+void mrs_route_rules_band_from(struct mrs_route_rules *rules, const struct mrs_config *config,
+                               const struct df_intent_model *model)
 {
-    const struct mrs_config *config = &runtime->config;
     double low = 0, high = 0;
 
     if (model == NULL)
@@ -81,7 +87,12 @@ void mrs_runtime_set_band(struct mrs_runtime *runtime, const struct df_intent_mo
         low = nextafter(config->hybrid_low, 2); /* that confidence itself is still sure */
     if (config->hybrid_high >= 0)
         high = config->hybrid_high;
-    mrs_route_rules_set_band(runtime->rules, low, high);
+    mrs_route_rules_set_band(rules, low, high);
+}
+
+void mrs_runtime_set_band(struct mrs_runtime *runtime, const struct df_intent_model *model)
+{
+    mrs_route_rules_band_from(runtime->rules, &runtime->config, model);
 }
 
 struct mrs_runtime *mrs_runtime_get(struct mrs_app *app)

@@ -49,6 +49,13 @@ void mrs_runtime_give(struct mrs_app *app, struct mrs_runtime *next);
 enum df_code mrs_capture_types_parse(const char *list, unsigned *mask,
                                      struct df_error *err) DF_MUST_USE;
 
+/* The rules of mrs_route for an analyzer (MRS_ANALYZE_*), with the band that the model knows; `model`
+ * may be NULL where nobody judges or only the model server. The caller owns *out. DF_EINPUT, DF_ENOMEM. */
+enum df_code mrs_route_rules_from(struct mrs_route_rules **out, const struct mrs_config *config,
+                                  int analyzer, struct df_error *err) DF_MUST_USE;
+void mrs_route_rules_band_from(struct mrs_route_rules *rules, const struct mrs_config *config,
+                               const struct df_intent_model *model);
+
 /* The options of the model client for these settings; strings are borrowed from config. */
 void mrs_gateway_options_from(struct mrs_gateway_options *out, const struct mrs_config *config);
 

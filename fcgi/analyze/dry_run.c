@@ -73,14 +73,17 @@ static enum df_code judge_some(struct dry_run *d, struct df_error *err)
     struct pg_result *result = NULL;
     const struct df_pg_array *params[] = {&d->ids};
 
-    enum df_code rc =
-        df_pg_execute(d->session->pg, "read_lines", params, 1, deadline(), &result, err);
+    if (d->session->judge.gateway != NULL) /* what is asked is paid for, dry run or not */
+        mrs_spend_tend(&d->session->spend, d->session->judge.gateway, d->session->pg);
+    enum df_code rc = df_pg_run(d->session->pg, "begin transaction read only", deadline(), err);
+    if (rc == DF_OK)
+        rc = df_pg_execute(d->session->pg, "read_lines", params, 1, deadline(), &result, err);
     if (rc == DF_OK)
         rc = an_lines_judge(&d->lines, d->session, result, deadline(), err);
     for (size_t i = 0; rc == DF_OK && i < d->lines.count; i++)
         count_line(d, i);
     df_pg_result_free(result);
-    return rc;
+    return rc == DF_OK ? df_pg_run(d->session->pg, "commit", deadline(), err) : rc;
 }
 
 static enum df_code judge_all(struct dry_run *d, const struct pg_result *ids, struct df_error *err)
@@ -148,8 +151,6 @@ enum df_code an_session_dry_run(struct an_session *session, struct df_error *err
     enum df_code rc = an_lines_init(&d.lines, AN_LINES_MAX, err);
     if (rc == DF_OK)
         rc = df_pg_connect(session->pg, err);
-    if (rc == DF_OK)
-        rc = df_pg_run(session->pg, "set default_transaction_read_only = on", deadline(), err);
     if (rc == DF_OK) {
         df_pg_array_begin(&d.ids, DF_PG_UUID);
         df_pg_array_add_uuid(&d.ids, &session->options->session);

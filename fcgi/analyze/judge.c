@@ -52,8 +52,13 @@ static void wait_until_open_is(struct round *round, size_t wanted)
 static void ask_about(const struct an_judge *judge, struct question *q,
                       const struct df_chat_line *line)
 {
-    q->ask = (struct mrs_ask){
-        .line = line, .out = &q->answer, .err = &q->error, .on_done = on_done, .context = q};
+    q->ask = (struct mrs_ask){.line = line,
+                              .out = &q->answer,
+                              .err = &q->error,
+                              .on_done = on_done,
+                              .context = q,
+                              .session = judge->session,
+                              .is_patient = true};
     wait_until_open_is(q->round, judge->ask_max - 1); /* the gateway refuses what it cannot queue */
     pthread_mutex_lock(&q->round->lock);
     q->round->open++;
@@ -65,22 +70,39 @@ static void ask_about(const struct an_judge *judge, struct question *q,
     }
 }
 
-static void take_answer(struct question *q, struct df_error *last)
+static void take_verdict(const struct mrs_gateway_answer *answer, struct an_judged *out)
 {
-    q->out->is_answered = q->ask.code == DF_OK;
-    if (q->ask.code != DF_OK) {
-        *last = q->error;
-        return;
-    }
-    q->out->verdict = q->answer.verdict;
-    q->out->analyzer = MRS_ANALYZER_GATEWAY;
-    (void)snprintf(q->out->model, sizeof q->out->model, "%s", q->answer.model);
+    out->is_answered = true;
+    out->verdict = answer->verdict;
+    out->analyzer = MRS_ANALYZER_GATEWAY;
+    (void)snprintf(out->model, sizeof out->model, "%s", answer->model);
 }
 
-static bool is_unsure(const struct an_judge *judge, const struct an_judged *local)
+/* What the budget did not pay for keeps the embedded model's verdict: that is no failure. */
+static void take_answer(struct question *q, struct df_error *last)
 {
-    double c = local->verdict.confidence;
-    return c >= judge->low && c < judge->high;
+    if (q->ask.code == DF_OK) {
+        take_verdict(&q->answer, q->out);
+    } else if (!q->answer.over_budget) {
+        q->out->is_answered = false;
+        *last = q->error;
+    }
+}
+
+/* True when the embedded model or an earlier answer decided: as the function does it. */
+static bool decide_without_asking(const struct an_judge *judge, const struct df_chat_line *line,
+                                  struct an_judged *out)
+{
+    struct mrs_gateway_answer answer = {0};
+
+    judge_locally(judge, line, out);
+    if (judge->analyzer == MRS_ANALYZE_LOCAL)
+        return true;
+    enum mrs_route route =
+        mrs_route(judge->rules, judge->gateway, line, &out->verdict, &judge->session, &answer);
+    if (route == MRS_ROUTE_CACHED)
+        take_verdict(&answer, out);
+    return route != MRS_ROUTE_ASK;
 }
 
 enum df_code an_judge_lines(const struct an_judge *judge, const struct df_chat_line *lines,
@@ -97,10 +119,7 @@ enum df_code an_judge_lines(const struct an_judge *judge, const struct df_chat_l
             return df_error_set(err, DF_ENOMEM, "out of memory");
     }
     for (size_t i = 0; i < count; i++) {
-        if (judge->analyzer != MRS_ANALYZE_GATEWAY)
-            judge_locally(judge, &lines[i], &out[i]);
-        if (judge->analyzer == MRS_ANALYZE_LOCAL ||
-            (judge->analyzer == MRS_ANALYZE_HYBRID && !is_unsure(judge, &out[i])))
+        if (decide_without_asking(judge, &lines[i], &out[i]))
             continue;
         questions[asked] = (struct question){.out = &out[i], .round = &round};
         ask_about(judge, &questions[asked++], &lines[i]);

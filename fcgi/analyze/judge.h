@@ -3,15 +3,16 @@
 #ifndef FCGI_ANALYZE_JUDGE_H
 #define FCGI_ANALYZE_JUDGE_H
 
-#include "fcgi/gateway.h"
+#include "fcgi/gateway_route.h"
 #include "shared/intent.h"
 
 struct an_judge {
-    int analyzer;                        /* MRS_ANALYZE_LOCAL, _GATEWAY or _HYBRID */
-    const struct df_intent_model *model; /* for local and hybrid */
+    int analyzer; /* MRS_ANALYZE_LOCAL, _GATEWAY or _HYBRID */
+    const struct df_intent_model *model;
+    const struct mrs_route_rules *rules; /* who is asked about, and what may be spent */
+    struct df_uuid session;              /* for its budget */
     struct mrs_gateway *gateway;         /* for gateway and hybrid */
     size_t ask_max;                      /* questions open at once: AI_MAX_IN_FLIGHT */
-    double low, high; /* hybrid: the embedded model is unsure from low up to below high */
 };
 
 struct an_judged {

@@ -311,6 +311,8 @@ static enum df_code step(struct run *r, bool *is_over, struct df_error *err)
     bool is_claimed;
 
     enum df_code rc = df_pg_connect(r->session->pg, err);
+    if (rc == DF_OK && r->session->judge.gateway != NULL)
+        mrs_spend_tend(&r->session->spend, r->session->judge.gateway, r->session->pg);
     if (rc == DF_OK)
         rc = do_part(r, &is_claimed, err);
     if (rc != DF_OK)

@@ -7,6 +7,7 @@
 #include "fcgi/analyze/judge.h"
 #include "fcgi/analyze/options.h"
 #include "fcgi/ignored.h"
+#include "fcgi/spend.h"
 #include "fcgi/store.h"
 #include "shared/pg.h"
 
@@ -20,7 +21,8 @@ struct an_session {
     struct an_judge judge;
     struct df_pg *pg; /* with an_session_statements */
     struct mrs_ignored *ignored;
-    FILE *out; /* the report */
+    struct mrs_spend spend; /* the day's budget for the model server */
+    FILE *out;              /* the report */
 };
 
 /* Lines read from a result, which must outlive them, and their verdicts. */

@@ -3,6 +3,7 @@
 
 #include "fcgi/ignored.h"
 #include "fcgi/sale_sql.h"
+#include "fcgi/spend.h"
 
 #define LINE_COLUMNS                                                                               \
     " m.id, m.username, m.message, m.platform, coalesce(a.captured, false), s.id is not null"
@@ -86,10 +87,12 @@ static const char read_sql[] = "select 0," LINE_COLUMNS "  from public.chat_mess
                                " where m.id = any ($1::uuid[]) order by m.created_at, m.id";
 
 const struct df_pg_statement an_session_statements[] = {
-    {"begin_run", begin_sql},        {"claim_part", claim_sql},  {"write_lines", write_sql},
-    {"part_done", part_done_sql},    {"run_totals", totals_sql}, {"finish_run", finish_sql},
-    {"is_abandoned", abandoned_sql}, {"kept_sales", kept_sql},   {"session_ids", ids_sql},
-    {"read_lines", read_sql},        MRS_IGNORED_STATEMENT,
+    {"begin_run", begin_sql},        {"claim_part", claim_sql},
+    {"write_lines", write_sql},      {"part_done", part_done_sql},
+    {"run_totals", totals_sql},      {"finish_run", finish_sql},
+    {"is_abandoned", abandoned_sql}, {"kept_sales", kept_sql},
+    {"session_ids", ids_sql},        {"read_lines", read_sql},
+    MRS_IGNORED_STATEMENT,           {MRS_SPEND_STATEMENT, mrs_spend_sql},
 };
 const size_t an_session_statement_count =
     sizeof an_session_statements / sizeof an_session_statements[0];

@@ -17,6 +17,7 @@ struct setup {
     struct an_session session;
     struct df_intent_model *model;
     struct mrs_gateway *gateway;
+    struct mrs_route_rules *rules;
 };
 
 static enum df_code choose_analyzer(struct setup *s, struct an_options *options,
@@ -40,10 +41,12 @@ static enum df_code open_analyzer(struct setup *s, struct df_error *err)
 {
     struct mrs_gateway_options options;
     struct an_judge *judge = &s->session.judge;
-    enum df_code rc = DF_OK;
 
-    if (judge->analyzer != MRS_ANALYZE_GATEWAY)
-        rc = mrs_weights_open(&s->model, s->config.intent_weights, err);
+    enum df_code rc = mrs_weights_open(&s->model, s->config.intent_weights, err);
+    if (rc == DF_OK)
+        rc = mrs_route_rules_from(&s->rules, &s->config, judge->analyzer, err);
+    if (rc == DF_OK)
+        mrs_route_rules_band_from(s->rules, &s->config, s->model);
     if (rc == DF_OK && judge->analyzer != MRS_ANALYZE_LOCAL) {
         mrs_gateway_options_from(&options, &s->config);
         rc = mrs_gateway_new(&s->gateway, &options, err);
@@ -51,8 +54,8 @@ static enum df_code open_analyzer(struct setup *s, struct df_error *err)
     judge->model = s->model;
     judge->gateway = s->gateway;
     judge->ask_max = (size_t)s->config.ai_max_in_flight;
-    judge->low = s->config.hybrid_low;
-    judge->high = s->config.hybrid_high;
+    judge->rules = s->rules;
+    judge->session = s->session.options->session;
     return rc;
 }
 
@@ -98,13 +101,18 @@ enum df_code an_setup_and_run(struct an_options *options, struct df_error *err)
 {
     struct setup s = {.session = {.options = options, .out = stdout}};
 
+    mrs_spend_init(&s.session.spend);
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
         return df_error_set(err, DF_ENOMEM, "cannot initialise libcurl");
     enum df_code rc = open_all(&s, options, err);
     if (rc == DF_OK)
         rc = options->dry_run ? an_session_dry_run(&s.session, err)
                               : an_session_run(&s.session, err);
+    if (s.gateway != NULL)
+        mrs_spend_end(&s.session.spend, s.gateway, s.session.pg);
     mrs_gateway_free(s.gateway);
+    mrs_route_rules_free(s.rules);
+    mrs_spend_release(&s.session.spend);
     df_intent_model_close(s.model);
     mrs_ignored_free(s.session.ignored);
     df_pg_free(s.session.pg);

@@ -170,6 +170,18 @@ describe('judging a session again', () => {
     assert.equal((await one(`select total_revenue_recovered as v from public.stream_sessions where id = '${SESSION}'`)).v, '100.00');
   });
 
+  test('hybrid asks only where the embedded model is unsure', async () => {
+    await addMessages(20, 2);
+    const asked = answerByWords();
+    const sure = { HYBRID_LOW: '0.5', HYBRID_HIGH: '0.5' };
+    assert.equal((await analyze(['--analyzer', 'hybrid'], sure)).code, 0);
+    assert.equal(asked.length, 0);
+    assert.deepEqual(await rows('select distinct analyzer from public.message_analysis'), [{ analyzer: 'local' }]);
+    const { stdout } = await analyze(['--analyzer', 'hybrid', '--dry-run'], { HYBRID_LOW: '0.5', HYBRID_HIGH: '1' });
+    assert.equal(asked.length, 10); // the buyers
+    assert.match(stdout, /20 lines judged/);
+  });
+
   test('a model server that fails stops the work, and the same command goes on', async () => {
     await addMessages(30, 3);
     system.model.reply({ status: 401, body: '{}' });
