@@ -61,7 +61,7 @@ export const t = {
       both: 'The chat reader and the database feed are away. Reconnecting by itself; what is missed meanwhile is fetched afterwards.',
       all: 'The server is away. Reconnecting by itself; what is missed meanwhile is fetched afterwards.',
     },
-    waiting: (count: number) => `${many(count, 'chat line')} wait to be stored. Nothing is lost.`,
+    waiting: (count: number) => `${many(count, 'chat line waits', 'chat lines wait')} to be stored. Nothing is lost.`,
     alarm: (text: string) => `The chat reader reports: ${text}`,
   },
 

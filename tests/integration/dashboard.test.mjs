@@ -311,7 +311,7 @@ describe('connections that break', () => {
     await alert.waitFor({ timeout: PATIENCE });
     assert.equal(await alert.getAttribute('data-confirmed'), 'false');
     assert.match(await alert.innerText(), /Saving/);
-    await page.locator('[data-notice=connection]', { hasText: 'wait to be stored' }).waitFor({ timeout: PATIENCE });
+    await page.locator('[data-notice=connection]', { hasText: 'to be stored' }).waitFor({ timeout: PATIENCE });
     await picture('function-away');
     await box.system.program.start();
     await lamp('function', 'up');

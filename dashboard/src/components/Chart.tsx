@@ -104,7 +104,8 @@ const table = (picture: Picture): uPlot.AlignedData => [picture.x, ...picture.co
 function options(now: { current: Picture }, element: HTMLElement): uPlot.Options {
   const style = getComputedStyle(element);
   const color = (name: string) => style.getPropertyValue(name).trim() || '#888';
-  const soft = (name: string) => `color-mix(in srgb, ${color(name)} 28%, transparent)`;
+  // Opaque: stacked areas cover each other.
+  const soft = (name: string) => `color-mix(in srgb, ${color(name)} 30%, ${color('--panel')})`;
   const picture = now.current;
   const axis = { stroke: color('--muted'), grid: { stroke: color('--line'), width: 1 }, ticks: { show: false }, font: '12px system-ui, sans-serif' };
   const hasRight = picture.columns.some((each) => each.axis === 'right');
@@ -121,7 +122,7 @@ function options(now: { current: Picture }, element: HTMLElement): uPlot.Options
       right: { range: (_u, _min, max) => [0, Math.max(1, max * 1.08)] },
     },
     axes: [
-      { ...axis, size: 32, grid: { show: false }, ...(picture.isTime ? { values: timeLabels } : { values: (_u, xs) => xs.map((x) => (now.current.xFormat ?? String)(x)) }) },
+      { ...axis, size: 32, space: 76, grid: { show: false }, ...(picture.isTime ? { values: timeLabels } : { values: (_u, xs) => xs.map((x) => (now.current.xFormat ?? String)(x)) }) },
       { ...axis, size: 46, values: (_u, ys) => ys.map((y) => (Number.isInteger(y) ? count(y) : '')) },
       ...(hasRight ? [{ ...axis, scale: 'right', side: 1 as const, size: 60, grid: { show: false }, values: (_u: uPlot, ys: number[]) => ys.map(money) }] : []),
     ],

@@ -24,7 +24,7 @@ export function StreamPanel({ stream }: { stream: Stream }) {
           <p className="muted small ellipsis">
             {info.host !== null && <span>{t.stream.by(info.host)}</span>}
             {info.viewers !== null && <span>{t.stream.viewers(info.viewers)}</span>}
-            {info.url !== '' && (
+            {/^https?:/.test(info.url) && (
               <a href={info.url} target="_blank" rel="noreferrer noopener" aria-label={t.stream.open} title={t.stream.open}><Icon name="link" /></a>
             )}
           </p>
