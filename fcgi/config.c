@@ -136,7 +136,7 @@ const struct df_config_key mrs_config_keys[] = { /* in alphabetical order */
     {"WEBHOOK_ALLOW_PRIVATE", DF_CONFIG_CHOICE, AT(webhook_allow_private), "off", 0, 0, 0, "off|on",
      "webhooks may use http and addresses of this machine and its networks: for tests only"},
     {"WEBHOOK_ATTEMPTS_MAX", DF_CONFIG_INT, AT(webhook_attempts_max), "20", 1, 1000, 0, NULL,
-     "a sale that could not be delivered so many times is given up; 20 take about half a day"},
+     "a sale that could not be delivered so many times is given up; 20 take some six hours"},
     {"WEBHOOK_BACKOFF_MS", DF_CONFIG_INT, AT(webhook_backoff_ms), "1000", 10, 3600000, 0, NULL,
      "wait before the second attempt, in milliseconds; doubled each time, an hour at most"},
     {"WEBHOOK_KEEP_S", DF_CONFIG_INT, AT(webhook_keep_s), "604800", 0, 31536000, 0, NULL,

@@ -11,3 +11,4 @@ target_link_libraries(dealflow-analyze PRIVATE an_core)
 add_dependencies(dealflow-analyze intent_weights)
 
 install(TARGETS dealflow-analyze RUNTIME DESTINATION bin)
+install(FILES dealflow-analyze.8 DESTINATION share/man/man8)
