@@ -107,9 +107,9 @@ function peakRssMib(pid) {
 }
 
 /** Runs wrk and returns its RESULT line as an object; throws when wrk fails. */
-function wrk({ url, connections, seconds, threads = 1, bodies, token }) {
+function wrk({ url, connections, seconds, threads = 1, bodies, token, script = 'post.lua' }) {
   const args = ['-t', threads, '-c', connections, '-d', `${seconds}s`, '--timeout', '10s',
-    '-s', path.join(__dirname, '..', 'post.lua'), url].map(String);
+    '-s', path.join(__dirname, '..', script), url].map(String);
   return new Promise((done, failed) => {
     const child = spawn('wrk', args, {
       env: { ...process.env, BENCH_BODIES: bodies, BENCH_TOKEN: token },
