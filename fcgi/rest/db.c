@@ -10,7 +10,10 @@
 #include "shared/clock.h"
 #include "shared/log.h"
 
-enum { CATALOG_PAUSE_MS = 1000 };
+enum {
+    CATALOG_PAUSE_MS = 1000,
+    AWAY_MS = 1000, /* a restart may take so long unnoticed; after that nobody is made to wait */
+};
 
 /* --- the queue ------------------------------------------------------------------------------- */
 
@@ -55,11 +58,18 @@ static struct rst_slot *find_idle(struct rst_db *db)
     return NULL;
 }
 
+static bool is_away(const struct rst_db *db, int64_t now_ms)
+{
+    return db->away_since_ms > 0 && now_ms >= db->away_since_ms + AWAY_MS;
+}
+
 bool rst_db_submit(struct rst_db *db, struct rst_job *job)
 {
+    bool away = is_away(db, df_clock_mono_ms());
+
     job->is_internal = false;
-    if (db->waiting >= db->options.queue_max) {
-        job->outcome = RST_FULL;
+    if (away || db->waiting >= db->options.queue_max) {
+        job->outcome = away ? RST_LOST : RST_FULL;
         job->result = NULL;
         return false;
     }
@@ -173,9 +183,10 @@ const struct rst_catalog *rst_db_catalog(const struct rst_db *db)
 
 static void expire_waiting(struct rst_db *db, int64_t now_ms)
 {
+    bool away = is_away(db, now_ms);
     /* In order of arrival, and all may wait equally long: the first is due first. */
-    while (db->first_waiting != NULL && db->first_waiting->deadline_ms <= now_ms)
-        end_waiting(take_waiting(db), RST_LATE);
+    while (db->first_waiting != NULL && (away || db->first_waiting->deadline_ms <= now_ms))
+        end_waiting(take_waiting(db), away ? RST_LOST : RST_LATE);
 }
 
 int rst_db_tick(struct rst_db *db)
@@ -217,6 +228,7 @@ enum df_code rst_db_new(struct rst_db **out, const struct rst_db_options *option
     db->figures = figures;
     db->loop = loop;
     db->wants_catalog = true;
+    db->away_since_ms = df_clock_mono_ms();
     db->catalog_read_ms = -CATALOG_PAUSE_MS;
     db->slots = calloc((size_t)options->connections, sizeof *db->slots);
     if (db->slots == NULL) {

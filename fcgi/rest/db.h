@@ -69,7 +69,8 @@ const struct rst_catalog *rst_db_catalog(const struct rst_db *db);
 /* Reads it anew, soon, unless that was done within the last second. */
 void rst_db_doubt_catalog(struct rst_db *db);
 
-/* True: on_done will come. False: job->outcome is set (RST_FULL). */
+/* True: on_done will come. False: job->outcome is set (RST_FULL; RST_LOST while Postgres is away).
+ */
 bool rst_db_submit(struct rst_db *db, struct rst_job *job);
 
 /* Lets time pass; returns in how many milliseconds there is something to do, or -1. */

@@ -49,6 +49,7 @@ struct rst_db {
     struct rst_db_figures *figures;
     struct mrs_loop *loop;
     struct rst_slot *slots;
+    int64_t connected, away_since_ms; /* since when `connected` is 0, else 0 */
     struct rst_job *first_waiting, *last_waiting;
     int64_t waiting;
     struct rst_catalog *catalog;

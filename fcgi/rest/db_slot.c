@@ -72,8 +72,11 @@ static void clear_results(struct rst_slot *slot)
 
 static void close_connection(struct rst_slot *slot)
 {
-    if (slot->state == RST_SLOT_IDLE || slot->state == RST_SLOT_BUSY)
+    if (slot->state == RST_SLOT_IDLE || slot->state == RST_SLOT_BUSY) {
         atomic_fetch_sub_explicit(&slot->db->figures->connected, 1, memory_order_relaxed);
+        if (--slot->db->connected == 0)
+            slot->db->away_since_ms = df_clock_mono_ms();
+    }
     PQfinish(slot->conn); /* closes the socket, which leaves the loop's set by that */
     slot->conn = NULL;
     slot->fd = -1;
@@ -203,6 +206,8 @@ static void become_idle(struct rst_slot *slot)
     if (slot->is_failure_told)
         df_log(DF_LOG_INFO, "database_back", "%s", "");
     slot->is_failure_told = false;
+    slot->db->connected++;
+    slot->db->away_since_ms = 0;
     atomic_fetch_add_explicit(&slot->db->figures->connected, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&slot->db->figures->connects, 1, memory_order_relaxed);
     rst_db_go_on(slot);

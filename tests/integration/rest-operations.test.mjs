@@ -181,10 +181,8 @@ describe('Postgres away', () => {
     await system.postgres.stop();
     await until('it to be noticed', async () => (await system.rest.get('/readyz')).status === 503);
     const asked = performance.now();
-    const answer = await mine(system, { timeoutMs: 15_000 });
-    assert.ok(answer.status === 503 || answer.status === 504, answer.body);
-    assert.match(JSON.parse(answer.body).code, /^PGRST00[123]$/);
-    assert.ok(performance.now() - asked < 12_000);
+    assert.deepEqual(codeOf(await mine(system)), [503, 'PGRST001']);
+    assert.ok(performance.now() - asked < 5_000, 'nobody waits long for a server that is away');
     await system.postgres.start();
     await until('it to answer', async () => (await mine(system)).body === MINE);
     assert.equal((await system.rest.get('/readyz')).status, 200);
