@@ -137,7 +137,7 @@ static bool read_preference(struct rst_head *out, const char *item, size_t len)
         out->missing_is_default = item[8] == 'd';
     } else if (is(item, len, "handling=strict") || is(item, len, "handling=lenient")) {
         out->is_strict = item[9] == 's';
-    } else if (len > sizeof affected - 1 && len < 30 &&
+    } else if (len > sizeof affected - 1 && len < 40 &&
                strncasecmp(item, affected, sizeof affected - 1) == 0) {
         char *end;
         long long n = strtoll(item + sizeof affected - 1, &end, 10);
