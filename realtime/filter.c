@@ -225,6 +225,8 @@ bool rt_filter_parse(struct df_buf *out, const char *text, size_t text_len, char
     bool has_more = rest.len > 0, is_good = true;
 
     session[0] = error[0] = '\0';
+    if (text_len > 0 && memchr(text, '\0', text_len) != NULL) /* no text of Postgres holds one */
+        return refuse(error, error_size, "filter must not contain null characters");
     (void)df_buf_append_char(out, '[');
     while (has_more && is_good) {
         has_more = cut(rest, ',', &part, &rest);

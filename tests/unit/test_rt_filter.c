@@ -83,11 +83,25 @@ static void finds_the_session(void **state)
     df_buf_release(&out);
 }
 
+static void refuses_what_no_text_of_postgres_holds(void **state)
+{
+    static const char text[] = "a=eq.b\0c";
+    struct df_buf out;
+
+    (void)state;
+    df_buf_init(&out, 4096);
+    assert_false(rt_filter_parse(&out, text, sizeof text - 1, session, error, sizeof error));
+    assert_string_equal(error, "Error parsing `filter` params: filter must not contain null characters");
+    assert_int_equal(out.len, 0);
+    df_buf_release(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_conditions),
         cmocka_unit_test(refuses_in_the_words_of_supabase),
+        cmocka_unit_test(refuses_what_no_text_of_postgres_holds),
         cmocka_unit_test(finds_the_session),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
