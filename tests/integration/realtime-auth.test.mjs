@@ -294,6 +294,58 @@ describe('authorization', { concurrency: true }, () => {
     assert.equal(error, 'Unauthorized: You do not have permissions to read from this Channel topic: secret');
   });
 
+  // As Supabase's documentation of authorization has them.
+  const DOCUMENTED = `
+    create table public.rooms_users (user_id uuid, room_topic text, primary key (user_id, room_topic));
+    alter table public.rooms_users enable row level security;
+    grant select on public.rooms_users to authenticated;
+    create policy "authenticated users can see their rooms" on public.rooms_users for select to authenticated
+    using ( (select auth.uid()) = user_id );
+    insert into public.rooms_users values ('${OWNER}', 'members');
+    create policy "authenticated can read messages on topic" on "realtime"."messages" for select to authenticated
+    using ( exists ( select user_id from rooms_users where user_id = (select auth.uid()) and room_topic = (select realtime.topic())
+      and realtime.messages.extension in ('broadcast') ) );
+    create policy "authenticated can send broadcast on topic" on "realtime"."messages" for insert to authenticated
+    with check ( exists ( select user_id from rooms_users where user_id = (select auth.uid()) and room_topic = (select realtime.topic())
+      and realtime.messages.extension in ('broadcast') ) );
+    create policy "everybody may listen to the news" on "realtime"."messages" for select to authenticated, anon
+    using ( (select realtime.topic()) = 'news' and realtime.messages.extension in ('broadcast', 'presence') );
+    create policy "authenticated can track presence in the news" on "realtime"."messages" for insert to authenticated
+    with check ( realtime.topic() = 'news' and extension = 'presence' )`;
+
+  test("38. policies written as in Supabase's documentation", async () => {
+    await world.db.query(DOCUMENTED);
+    const [owner, other, anon] = [await world.client({ user: OWNER }), await world.client({ user: OTHER_OWNER }), await world.client()];
+    const enter = async (client, name) => {
+      const feed = client.feed(name, [], { private: true, broadcast: { self: true, ack: true } });
+      feed.heard = [];
+      feed.channel.on('broadcast', { event: '*' }, (payload) => feed.heard.push(payload.event));
+      feed.channel.on('presence', { event: 'sync' }, () => {});
+      feed.subscribe();
+      await Promise.race([feed.subscribed(), feed.status('CHANNEL_ERROR')]);
+      return feed;
+    };
+    // A row of rooms_users decides, whose own policy asks auth.uid().
+    const member = await enter(owner, 'members');
+    assert.ok(member.has('SUBSCRIBED'), JSON.stringify(member.statuses));
+    assert.equal(await member.channel.send({ type: 'broadcast', event: 'hello', payload: {} }), 'ok');
+    await until('the broadcast', () => member.heard.includes('hello'));
+    for (const client of [other, anon]) {
+      const feed = await enter(client, 'members');
+      assert.match(feed.statuses[0].error, /^Unauthorized: You do not have permissions to read from this Channel topic: members$/);
+    }
+    // Some may only listen, some also be seen, nobody speak.
+    const [seen, listener] = [await enter(owner, 'news'), await enter(anon, 'news')];
+    assert.ok(seen.has('SUBSCRIBED') && listener.has('SUBSCRIBED'));
+    assert.equal(await seen.channel.track({ name: 'owner' }), 'ok');
+    await until('the presence', () => Object.keys(listener.channel.presenceState()).length === 1);
+    void seen.channel.send({ type: 'broadcast', event: 'spoken', payload: {} });
+    const service = await world.client({ role: 'service_role' });
+    assert.deepEqual(await service.supabase.channel('news', { config: { private: true } }).httpSend('headline', { n: 1 }), { success: true });
+    for (const feed of [seen, listener]) await until('the headline', () => feed.heard.includes('headline'));
+    assert.deepEqual([seen.heard, listener.heard], [['headline'], ['headline']]);
+  });
+
   test('38. losing the permission with a new token ends the channel', async () => {
     const raw = await world.raw();
     const topic = 'realtime:room-2';
