@@ -425,19 +425,20 @@ describe('what goes wrong', () => {
     assert.ok(performance.now() - began < 2000, 'who sleeps is not asked again');
   });
 
-  test('a locked table delays its rows and loses none', async () => {
+  test('a locked table delays its rows and loses none', async (t) => {
     const { id } = await say(0, 'here already');
     const probe = await start();
     await probe.plan(wants('chat_messages'));
     const locker = await connect();
+    t.after(() => locker.end().catch(() => {})); // or nothing would end
     await locker.query('begin; lock table public.chat_messages in access exclusive mode');
     await db.query(`insert into dealflow.change_log (table_schema, table_name, op, stream_session_id, ids)
       values ('public', 'chat_messages', 'INSERT', $1, array[$2::uuid])`, [sessions[0], id]);
     await db.query(`notify dealflow, '{}'`);
-    await until('reading to be refused', () => /reading_interrupted.*lock timeout/.test(probe.log));
+    await until('reading to be refused', () => /reading_interrupted.*lock timeout/.test(probe.log))
+      .catch((error) => { throw new Error(`${error.message}\n${probe.log}`); });
     assert.deepEqual(probe.changes(), []);
     await locker.query('commit');
-    await locker.end();
     assert.equal((await probe.next('the row', (e) => e.event === 'changes')).rows[0].id, id);
     assert.equal(probe.events.some((e) => e.event === 'failed'), false);
   });

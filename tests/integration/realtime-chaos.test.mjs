@@ -9,10 +9,10 @@ import { FUNCTION, OWNER } from './lib/system.mjs';
 import { sleep, until } from './lib/wait.mjs';
 
 const SESSIONS = 20;
-const MESSAGES = long ? 100_000 : 5_000;
+const MESSAGES = long ? 100_000 : 3_000;
 const PER_SECOND = long ? 500 : 300;
-const CUT_MS = long ? 10_000 : 2_000;
-const DROP_MS = long ? 1_500 : 700;
+const CUT_MS = long ? 10_000 : 1_000;
+const DROP_MS = long ? 1_500 : 400;
 const CONNECTIONS = 16;
 
 describe('chaos', () => {

@@ -16,6 +16,7 @@ describe('hostile clients', () => {
   let key;
   let good;
   let rssBefore;
+  let connections;
   before(async () => {
     world = await startRealtime({ env: { REALTIME_IDLE_MS: '5000', REALTIME_QUEUE_MAX_BYTES: '1048576',
       REALTIME_BROADCAST_MAX_BYTES: '1000000' } });
@@ -23,6 +24,12 @@ describe('hostile clients', () => {
     good = await world.raw({ key });
     await good.joined('realtime:good', { bindings: [MINE] });
     rssBefore = world.gateway.rss();
+    // They are given up after ten seconds, while the others attack.
+    connections = await Promise.all(Array.from({ length: 200 }, socket));
+    connections.forEach((connection, i) => {
+      connection.resume();
+      if (i % 2) connection.write('GET /realtime/v1/websocket HTTP/1.1\r\nHost: x\r\n');
+    });
   });
   after(() => world?.stop());
 
@@ -126,16 +133,6 @@ describe('hostile clients', () => {
     for (const raw of raws) raw.ws.terminate();
   }));
 
-  test('connections that never ask anything, or never finish asking', () => undisturbed(async () => {
-    const connections = await Promise.all(Array.from({ length: 200 }, socket));
-    connections.forEach((connection, i) => {
-      connection.resume();
-      if (i % 2) connection.write('GET /realtime/v1/websocket HTTP/1.1\r\nHost: x\r\n');
-    });
-    await within(60_000, 'the gateway to give up on them', Promise.all(connections.map((connection) =>
-      connection.closed ? undefined : once(connection, 'close'))));
-  }));
-
   test('refusals by the hundred do not hold up who is let in', () => undisturbed(async () => {
     const refused = Array.from({ length: 600 }, () => world.raw({ key: 'rubbish' }).then(() => 'opened', () => 'refused'));
     const began = performance.now();
@@ -176,6 +173,11 @@ describe('hostile clients', () => {
     }
     await until('the gateway to close it', () => connection.destroyed || connection.readableEnded, { timeoutMs: 15_000 });
     connection.destroy();
+  }));
+
+  test('connections that never ask anything, or never finish asking', () => undisturbed(async () => {
+    await within(60_000, 'the gateway to give up on them', Promise.all(connections.map((connection) =>
+      connection.closed ? undefined : once(connection, 'close'))));
   }));
 
   test('it all left nothing behind', async () => {

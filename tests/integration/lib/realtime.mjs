@@ -293,6 +293,9 @@ class Client {
   }
 
   async close() {
+    // The library's timer of ten seconds stays when the socket is closed, and the process with it.
+    const adapter = this.supabase.realtime.socketAdapter;
+    if (adapter) adapter.disconnect = (done, code, reason) => Object.getPrototypeOf(adapter).disconnect.call(adapter, done, code, reason, 100);
     await within(2_000, 'leaving', this.supabase.removeAllChannels()).catch(() => {});
     this.supabase.realtime.disconnect();
     this.cut();
