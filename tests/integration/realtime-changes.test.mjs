@@ -435,7 +435,8 @@ describe('what goes wrong', () => {
     await db.query(`insert into dealflow.change_log (table_schema, table_name, op, stream_session_id, ids)
       values ('public', 'chat_messages', 'INSERT', $1, array[$2::uuid])`, [sessions[0], id]);
     await db.query(`notify dealflow, '{}'`);
-    await until('reading to be refused', () => /reading_interrupted.*lock timeout/.test(probe.log))
+    // By its lock_timeout, or another one where the machine stalls: the first of a series is logged.
+    await until('reading to be refused', () => /reading_interrupted/.test(probe.log))
       .catch((error) => { throw new Error(`${error.message}\n${probe.log}`); });
     assert.deepEqual(probe.changes(), []);
     await locker.query('commit');
