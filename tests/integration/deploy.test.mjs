@@ -17,7 +17,7 @@ import { FakeSite } from './lib/fakestream.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const BUILD_MS = 600_000; // a first build on a busy machine
-const SERVICES = ['postgres', 'monitor', 'nginx', 'realtime', 'scraper'];
+const SERVICES = ['postgres', 'monitor', 'nginx', 'rest', 'realtime', 'scraper'];
 const SCRAPER = SERVICES.indexOf('scraper');
 
 let dir, varDir, env, printed, site;
@@ -50,6 +50,10 @@ function setting(name) {
         .findLast((text) => text.startsWith(`${name}=`));
     return line?.slice(name.length + 1).replace(/^'(.*)'$/, '$1');
 }
+
+/** Asks /rest/v1 at the public door. */
+const rest = (where, token) => fetch(`${field('URL')}/rest/v1/${where}`,
+    { headers: { apikey: field('anon key'), authorization: `Bearer ${token}` } });
 
 /** Asks the private Postgres as its owner. */
 function sql(text) {
@@ -162,11 +166,12 @@ test('status names each service and ends with 0', async () => {
         assert.match(text, new RegExp(`^${service} +up +${pidOf(service)} +\\d+ s$`, 'm'));
     assert.match(text, new RegExp(`^scraper at http://127.0.0.1:${env.SCRAPER_PORT}, streams watched: 0$`, 'm'));
     assert.match(text, new RegExp(`^realtime at ${field('URL')}/realtime/v1, connections: 0$`, 'm'));
+    assert.match(text, new RegExp(`^rest at ${field('URL')}/rest/v1: ready$`, 'm'));
     assert.match(text, new RegExp(`^ready at ${field('URL')}$`, 'm'));
 });
 
 test('a killed program is back within about a second', async () => {
-    for (const service of ['monitor', 'nginx', 'realtime', 'scraper']) {
+    for (const service of ['monitor', 'nginx', 'rest', 'realtime', 'scraper']) {
         const pid = pidOf(service);
         await until(`${service} to be up for a second`, 5000, () => // a younger one waits a second
             Number(execFileSync('s6-svstat', ['-o', 'updownfor', join(varDir, 'service', service)])) > 1);
@@ -177,6 +182,7 @@ test('a killed program is back within about a second', async () => {
                 return false;
             const asked = service === 'scraper' ? scraper('/health')
                 : service === 'realtime' ? fetch(`${field('URL')}/realtime/v1/readyz`)
+                : service === 'rest' ? rest('stream_sessions?select=id', field('service key'))
                     : post(line('still there?'), field('service key'));
             return (await asked.catch(() => null))?.status === 200;
         });
@@ -282,19 +288,40 @@ test("a watched stream's chat is in Postgres and at a WebSocket client of the do
     assert.match(await mustRun('status'), /streams watched: 1$/m);
 });
 
-test('the gateway has a login role of its own and the settings it knows', async () => {
-    const given = readFileSync(`/proc/${pidOf('realtime')}/environ`, 'utf8').split('\0').filter(Boolean);
-    const names = given.map((item) => item.slice(0, item.indexOf('=')));
-    for (const name of ['SUPABASE_SERVICE_ROLE_KEY', 'DATABASE_ADMIN_URL', 'POSTGRES_PASSWORD',
-                        'REALTIME_PASSWORD', 'REALTIME_DATABASE_URL'])
-        assert.ok(!names.includes(name), name);
-    assert.ok(given.includes(`DATABASE_URL=${setting('REALTIME_DATABASE_URL')}`));
-    assert.equal(sql(`select rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls
-                          or rolinherit from pg_roles where rolname = 'dealflow_realtime'`), 'f');
-    assert.equal(sql(`select string_agg(roleid::regrole::text, ' ' order by roleid::regrole::text)
-                      from pg_auth_members where member = 'dealflow_realtime'::regrole`),
-                 'anon authenticated service_role');
-    assert.equal(sql("select count(*) from pg_stat_activity where usename = 'dealflow_realtime'") > 0, true);
+for (const service of ['realtime', 'rest']) {
+    test(`${service} has a login role of its own and the settings it knows`, async () => {
+        const given = readFileSync(`/proc/${pidOf(service)}/environ`, 'utf8').split('\0').filter(Boolean);
+        const names = given.map((item) => item.slice(0, item.indexOf('=')));
+        for (const name of ['SUPABASE_SERVICE_ROLE_KEY', 'DATABASE_ADMIN_URL', 'POSTGRES_PASSWORD', 'REST_PASSWORD',
+                            'REALTIME_PASSWORD', 'REALTIME_DATABASE_URL', 'REST_DATABASE_URL'])
+            assert.ok(!names.includes(name), name);
+        assert.ok(given.includes(`DATABASE_URL=${setting(`${service.toUpperCase()}_DATABASE_URL`)}`));
+        const role = `dealflow_${service}`;
+        assert.equal(sql(`select rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls
+                              or rolinherit from pg_roles where rolname = '${role}'`), 'f');
+        assert.equal(sql(`select string_agg(roleid::regrole::text, ' ' order by roleid::regrole::text)
+                          from pg_auth_members where member = '${role}'::regrole`),
+                     'anon authenticated service_role');
+        assert.equal(sql(`select count(*) from pg_stat_activity where usename = '${role}'`) > 0, true);
+    });
+}
+
+test('a user makes a session and starts watching it, nobody else can', async () => {
+    const clientOf = (token) => createClient(field('URL'), field('anon key'), { accessToken: async () => token,
+        realtime: { transport: WebSocket }, auth: { persistSession: false, autoRefreshToken: false } });
+    const user = setting('DEMO_USER_ID');
+    const owner = (await mustRun('token', ['--user', user])).trim();
+    const other = (await mustRun('token', ['--user', randomUUID()])).trim();
+    const { data: session, error } = await clientOf(owner).from('stream_sessions')
+        .insert({ user_id: user, platform: 'whatnot' }).select().single();
+    assert.equal(error, null, JSON.stringify(error));
+    assert.deepEqual((await clientOf(other).from('stream_sessions').select()).data, []);
+    const call = (what, token) => scraper(`/api/${what}-monitoring`,
+        { token, body: { url: site.live('own'), sessionId: session.id } });
+    assert.equal((await call('start', other)).status, 403);
+    const started = await call('start', owner);
+    assert.equal(started.status, 200, JSON.stringify(started.body));
+    assert.equal((await call('stop', owner)).status, 200);
 });
 
 test('a subscriber with a user token hears of its rows, also after the gateway was killed', async () => {
