@@ -280,10 +280,9 @@ static bool line_of(const struct sought *sought, const json_t *number, size_t *l
 {
     json_int_t value = json_is_integer(number) ? json_integer_value(number) : -1;
 
-    if (json_is_real(number) && json_real_value(number) >= 0 && json_real_value(number) < 1e6)
-        value = (json_int_t)json_real_value(number) == json_real_value(number)
-                    ? (json_int_t)json_real_value(number)
-                    : -1;
+    if (json_is_real(number) && json_real_value(number) >= 0 && json_real_value(number) < 1e6 &&
+        json_real_value(number) == (double)(int)json_real_value(number))
+        value = (int)json_real_value(number);
     if (json_is_string(number)) {
         const char *text = json_string_value(number);
         size_t len = json_string_length(number);
