@@ -81,6 +81,8 @@ for (const analyzer of ['local', 'gateway']) {
 
     if (analyzer === 'local') {
       test('many messages cost one look at the settings', async () => {
+        // Its own looks at the settings are counted as well.
+        await system.db.query('alter table public.sales_captured disable trigger dealflow_webhooks');
         await ignore('["puppy"]');
         await untilCaptured("i'll take it! puppy", false);
         const calls = async () => {
@@ -93,6 +95,7 @@ for (const analyzer of ['local', 'gateway']) {
         // Statistics of the program's connection come up to a second late.
         const seconds = (Date.now() - began) / 1000 + 2;
         const looks = (await calls()) - before;
+        await system.db.query('alter table public.sales_captured enable trigger dealflow_webhooks');
         assert.ok(looks <= 3 * (seconds / 2 + 2), `${looks} looks in ${seconds} s for 200 messages`);
       });
     } else {
