@@ -1,6 +1,6 @@
 // Leaving, and what happens when gateway, database or network go away. Numbers are those of the
 // acceptance checklist for the protocol.
-import test, { after, before, describe } from 'node:test';
+import test, { after, afterEach, before, describe } from 'node:test';
 import assert from 'node:assert/strict';
 import { long, slack, startRealtime } from './lib/realtime.mjs';
 import { startPostgres } from './lib/postgres.mjs';
@@ -16,6 +16,8 @@ describe('leaving and failing', () => {
   before(async () => {
     world = await startRealtime({ postgres: await startPostgres() });
   });
+  // Or each would be given the 50,000 rows of one test, in this very process.
+  afterEach(() => Promise.all(world.clients.splice(0).map((client) => client.close())));
   after(() => world?.stop());
 
   test('39. removeChannel() resolves ok, and no event of that topic is sent afterwards', async () => {
