@@ -211,10 +211,14 @@ enum df_code df_dataset_read(struct df_dataset *out, const char *folder, struct 
     if (n < 0)
         return df_error_set(err, DF_ENOTFOUND, "%s: %s", folder, strerror(errno));
     out->texts = calloc((size_t)n + 1, sizeof *out->texts);
-    if (out->texts == NULL)
+    out->file_names = calloc((size_t)n + 1, sizeof *out->file_names);
+    if (out->texts == NULL || out->file_names == NULL)
         rc = df_error_set(err, DF_ENOMEM, "out of memory");
     for (int i = 0; i < n && rc == DF_OK; i++) {
         rc = read_file(&out->texts[out->text_count], folder, names[i]->d_name, err);
+        if (rc == DF_OK &&
+            (out->file_names[i] = strndup(names[i]->d_name, strlen(names[i]->d_name) - 4)) == NULL)
+            rc = df_error_set(err, DF_ENOMEM, "out of memory");
         if (rc == DF_OK)
             rc = read_tsv(out, names[i]->d_name, out->texts[out->text_count++], err);
     }
@@ -235,6 +239,9 @@ void df_dataset_release(struct df_dataset *set)
 {
     for (size_t i = 0; i < set->text_count; i++)
         free(set->texts[i]);
+    for (size_t i = 0; set->file_names != NULL && i < set->text_count; i++)
+        free(set->file_names[i]);
+    free(set->file_names);
     free(set->texts);
     free(set->rows);
     *set = (struct df_dataset){0};

@@ -26,6 +26,7 @@ struct df_dataset {
     char **texts; /* the files' bytes, which the rows borrow */
     size_t text_count;
     uint32_t file_count;
+    char **file_names; /* without ".tsv" */
 };
 
 /* Reads every *.tsv of a folder, in order of their names, and frequent-weights.txt if it is there.

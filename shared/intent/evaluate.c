@@ -27,7 +27,28 @@ static void choose_rows(const struct df_dataset *set, enum trainer_split split, 
     free(is_touched);
 }
 
-int trainer_evaluate(const struct trainer *t, enum trainer_split split)
+static int write_rows(const char *path, const struct df_dataset *set,
+                      const struct df_verdict *verdicts)
+{
+    FILE *file = fopen(path, "w");
+    bool ok = file != NULL;
+
+    for (size_t i = 0; i < set->count && ok; i++) {
+        const struct df_example *row = &set->rows[i];
+        const struct df_verdict *v = &verdicts[i];
+        ok = fprintf(file, "%u\t%d\t%s\t%lld\t%s\t%.4f\t%s\t%lld\t%s\t%s\t%s\n",
+                     (unsigned)row->file + 1, row->is_buyer, df_message_type_name(row->type),
+                     (long long)row->value_cents, row->item, v->confidence,
+                     df_message_type_name(v->type), (long long)v->value_cents, v->item, row->lang,
+                     row->line.message) > 0;
+    }
+    ok = file != NULL && fclose(file) == 0 && ok;
+    if (!ok)
+        perror(path);
+    return ok ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int trainer_evaluate(const struct trainer *t, enum trainer_split split, const char *rows_path)
 {
     const struct df_dataset *set = &t->set;
     struct df_verdict *verdicts = trainer_alloc(set->count, sizeof *verdicts);
@@ -36,6 +57,7 @@ int trainer_evaluate(const struct trainer *t, enum trainer_split split)
     uint32_t parts = split == BY_FILE ? set->file_count : FOLDS;
     struct df_error err;
     enum df_code rc;
+    int status;
 
     for (uint32_t part = 0; part < parts; part++) {
         choose_rows(set, split, part, use);
@@ -49,8 +71,11 @@ int trainer_evaluate(const struct trainer *t, enum trainer_split split)
     rc = df_report_print(stdout, set, verdicts, &err);
     if (rc != DF_OK)
         (void)fprintf(stderr, "intent_train: %s\n", err.msg);
+    status = rc == DF_OK ? EXIT_SUCCESS : EXIT_FAILURE;
+    if (status == EXIT_SUCCESS && rows_path != NULL)
+        status = write_rows(rows_path, set, verdicts);
     free(verdicts);
     free(w);
     free(use);
-    return rc == DF_OK ? EXIT_SUCCESS : EXIT_FAILURE;
+    return status;
 }

@@ -23,6 +23,7 @@ static const char *const fact_names[DF_FACT_COUNT] = {
     [DF_FACT_FIRST] = "what the line begins with",
     [DF_FACT_CAPITALS] = "capital letters, or few",
     [DF_FACT_EMOJI] = "emoji, or none",
+    [DF_FACT_OFFER] = "an amount that reads like an offer, or not",
     [DF_FACT_WHOLE] = "the line as a whole",
     [DF_FACT_KINDS] = "the kinds of words that meet",
 };

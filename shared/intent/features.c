@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "shared/intent/lexicon.h"
+#include "shared/intent/rules.h"
 
 #define TABLE_MASK    4095u
 #define CHAR_GRAM_MIN 2
@@ -240,7 +241,8 @@ enum fact {
     F_CAPS,
     F_NOTHING_BUT_EMOJI,
     F_EMOJI,
-    F_ASKS_SHORT
+    F_ASKS_SHORT,
+    F_OFFER,
 };
 
 static void add_facts(struct df_features *f, const struct df_chat_line *line,
@@ -262,18 +264,26 @@ static void add_facts(struct df_features *f, const struct df_chat_line *line,
     add_fact(f, F_ASKS_SHORT, DF_FACT_QUESTION_MARK, asks << 8 | length);
     add_fact(f, F_MONEY, DF_FACT_MONEY, kinds >> DF_TOKEN_MONEY & 1);
     add_fact(f, F_NUMBER, DF_FACT_NUMBER, (kinds >> DF_TOKEN_NUMBER & 1) << 8 | length);
+    if ((kinds >> DF_TOKEN_NUMBER & 1) != 0) {
+        int strength;
+        bool is_round = df_value_find(text, &strength) % 500 == 0;
+        add_fact(f, F_OFFER, DF_FACT_OFFER, (uint32_t)strength);
+        add_fact(f, F_OFFER, DF_FACT_OFFER, 0x10u | (uint32_t)strength << 8 | length);
+        add_fact(f, F_OFFER, DF_FACT_OFFER, 0x20u | (uint32_t)strength << 8 | asks);
+        add_fact(f, F_OFFER, DF_FACT_OFFER, 0x30u | (uint32_t)strength << 8 | is_round);
+    }
     add_fact(f, F_MENTION, DF_FACT_MENTION, kinds >> DF_TOKEN_MENTION & 1);
     add_fact(f, F_EMOJI, DF_FACT_EMOJI, text->emoji > 3 ? 3 : (uint32_t)text->emoji);
     add_fact(f, F_NOTHING_BUT_EMOJI, DF_FACT_EMOJI, kinds == 1u << DF_TOKEN_EMOJI);
-    add_fact(f, F_CAPS, DF_FACT_CAPITALS, text->letters > 4 && text->capitals * 10 > text->letters * 7);
+    add_fact(f, F_CAPS, DF_FACT_CAPITALS,
+             text->letters > 4 && text->capitals * 10 > text->letters * 7);
     if (text->token_count > 0)
         add_fact(f, F_FIRST, DF_FACT_FIRST, 0x100u | text->tokens[0].kind);
 }
 
 void df_features_read_with_origins(struct df_features *out, const struct df_chat_line *line,
                                    const struct df_text *text, enum df_role role,
-                                   const unsigned char *common,
-                                   struct df_feature_origin *origins)
+                                   const unsigned char *common, struct df_feature_origin *origins)
 {
     struct names names;
     uint32_t whole = seed(G_WHOLE);

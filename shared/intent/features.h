@@ -16,7 +16,7 @@
 
 /* Raise it whenever text, lexicon, roles or features change what a line turns into: old weight
  * files are refused then. */
-#define DF_FEATURE_VERSION 1
+#define DF_FEATURE_VERSION 2
 
 /* Which words are frequent enough in training to keep their own name in word patterns; one bit
  * per hashed word, part of the weight file. */
@@ -40,6 +40,7 @@ enum df_fact {
     DF_FACT_FIRST,
     DF_FACT_CAPITALS,
     DF_FACT_EMOJI,
+    DF_FACT_OFFER, /* how much an amount looks like the author's own price */
     DF_FACT_WHOLE, /* the line as one feature */
     DF_FACT_KINDS, /* kinds of words that meet in the line */
     DF_FACT_COUNT

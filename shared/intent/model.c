@@ -144,6 +144,7 @@ void df_weights_classify(const struct df_weights *w, const struct df_chat_line *
     struct df_net_reply reply;
     enum df_role role = df_role_of(line->username, line->username_len);
     size_t from, to;
+    int strength;
 
     out->is_buyer = false;
     out->confidence = out->probability = 0;
@@ -166,7 +167,7 @@ void df_weights_classify(const struct df_weights *w, const struct df_chat_line *
         return;
     out->type = df_weights_type(w, &features, &reply);
     if (out->type == DF_DIRECT_PURCHASE)
-        out->value_cents = df_value_of(&text);
+        out->value_cents = df_value_find(&text, &strength);
     if (df_item_of(&text, out->type, &from, &to))
         copy_item(out->item, line->message, from, to);
 }

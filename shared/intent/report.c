@@ -8,35 +8,121 @@
 
 static const struct df_capture_rule any_type = {0.7, (1u << DF_MESSAGE_TYPE_COUNT) - 1};
 
-struct slice {
-    const char *lang; /* NULL: all */
-    int file;         /* -1: all */
-};
+/* A slice takes the rows for which this is true; `key` is what it is about. */
+typedef bool (*slice_test)(const struct df_example *row, const char *key);
 
-static bool is_in(const struct slice *s, const struct df_example *row)
+static bool is_any(const struct df_example *row, const char *key)
 {
-    return (s->lang == NULL || strcmp(s->lang, row->lang) == 0) &&
-           (s->file < 0 || (uint32_t)s->file == row->file);
+    (void)row;
+    (void)key;
+    return true;
 }
 
-static void print_slice(FILE *out, const char *name, const struct slice *s,
-                        const struct df_dataset *set, const struct df_verdict *verdicts,
-                        struct df_scored *scratch)
+static bool is_language(const struct df_example *row, const char *key)
+{
+    return strcmp(row->lang, key) == 0;
+}
+
+static bool is_other_language(const struct df_example *row, const char *key)
+{
+    return strcmp(row->lang, key) != 0;
+}
+
+static bool is_platform(const struct df_example *row, const char *key)
+{
+    return row->line.platform_len == strlen(key) &&
+           memcmp(row->line.platform, key, row->line.platform_len) == 0;
+}
+
+static size_t word_count(const struct df_example *row)
+{
+    const char *m = row->line.message;
+    size_t n = 0;
+
+    for (size_t i = 0; i < row->line.message_len; i++)
+        n += m[i] != ' ' && (i == 0 || m[i - 1] == ' ');
+    return n;
+}
+
+/* "3-5": from three to five words */
+static bool is_length(const struct df_example *row, const char *key)
+{
+    size_t n = word_count(row), low = 0, high = 0;
+
+    return sscanf(key, "%zu-%zu", &low, &high) == 2 && n >= low && n <= high;
+}
+
+/* The buyers of one type, and all others: what the type costs. */
+static bool is_type_or_no_buyer(const struct df_example *row, const char *key)
+{
+    return !row->is_buyer || strcmp(df_message_type_name(row->type), key) == 0;
+}
+
+struct report {
+    FILE *out;
+    const struct df_dataset *set;
+    const struct df_verdict *verdicts;
+    struct df_scored *scratch;
+};
+
+static void print_slice(const struct report *r, const char *name, slice_test is_in, const char *key)
 {
     struct df_counts c = {0};
     size_t n = 0, buyers = 0;
 
-    for (size_t i = 0; i < set->count; i++) {
-        const struct df_example *row = &set->rows[i];
-        if (!is_in(s, row))
+    for (size_t i = 0; i < r->set->count; i++) {
+        const struct df_example *row = &r->set->rows[i];
+        if (!is_in(row, key))
             continue;
-        df_counts_add(&c, row->is_buyer, df_intent_should_capture(&verdicts[i], &any_type));
-        scratch[n++] = (struct df_scored){verdicts[i].probability, row->is_buyer};
+        df_counts_add(&c, row->is_buyer, df_intent_should_capture(&r->verdicts[i], &any_type));
+        r->scratch[n++] = (struct df_scored){r->verdicts[i].probability, row->is_buyer};
         buyers += row->is_buyer;
     }
-    (void)fprintf(out, "%-10s %6zu %7zu %9.3f %7.3f %6.3f", name, n, buyers,
+    if (n == 0)
+        return;
+    (void)fprintf(r->out, "%-29s %6zu %7zu %9.3f %7.3f %6.3f", name, n, buyers,
                   df_counts_precision(&c), df_counts_recall(&c), df_counts_f1(&c));
-    (void)fprintf(out, " %6.3f %6.3f\n", df_metric_auc(scratch, n), df_metric_ece(scratch, n));
+    (void)fprintf(r->out, " %6.3f %6.3f\n", df_metric_auc(r->scratch, n),
+                  df_metric_ece(r->scratch, n));
+}
+
+static const struct df_dataset *file_set; /* for is_file: one report at a time */
+
+static bool is_file(const struct df_example *row, const char *key)
+{
+    return file_set->file_names[row->file] == key;
+}
+
+static void print_slices(const struct report *r)
+{
+    static const char *const platforms[] = {"whatnot", "tiktok", "instagram", "facebook",
+                                            "youtube", "ebay",   "other"};
+    static const char *const lengths[] = {"1-1", "2-3", "4-6", "7-10", "11-99"};
+
+    print_slice(r, "all", is_any, "");
+    for (size_t i = 0; i < r->set->count; i++) {
+        const char *lang = r->set->rows[i].lang;
+        bool is_first = true;
+        for (size_t k = 0; k < i && is_first; k++)
+            is_first = strcmp(r->set->rows[k].lang, lang) != 0;
+        if (is_first)
+            print_slice(r, lang, is_language, lang);
+    }
+    print_slice(r, "all but en", is_other_language, "en");
+    for (int t = 0; t < DF_GENERAL; t++) {
+        const char *name = df_message_type_name((enum df_message_type)t);
+        print_slice(r, name, is_type_or_no_buyer, name);
+    }
+    for (size_t i = 0; i < sizeof platforms / sizeof platforms[0]; i++)
+        print_slice(r, platforms[i], is_platform, platforms[i]);
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        char name[24];
+        (void)snprintf(name, sizeof name, "%s words", lengths[i]);
+        print_slice(r, name, is_length, lengths[i]);
+    }
+    file_set = r->set;
+    for (uint32_t f = 0; f < r->set->file_count; f++)
+        print_slice(r, r->set->file_names[f], is_file, r->set->file_names[f]);
 }
 
 static void print_types(FILE *out, const struct df_dataset *set, const struct df_verdict *verdicts)
@@ -65,24 +151,23 @@ static void print_types(FILE *out, const struct df_dataset *set, const struct df
 
 static void print_values(FILE *out, const struct df_dataset *set, const struct df_verdict *verdicts)
 {
-    size_t said = 0, said_right = 0, there = 0, exact = 0, captured = 0;
+    size_t there = 0, exact = 0, none = 0, invented = 0;
 
     for (size_t i = 0; i < set->count; i++) {
         const struct df_example *row = &set->rows[i];
         const struct df_verdict *v = &verdicts[i];
-        there += row->value_cents != DF_VALUE_NONE;
-        said += v->value_cents != DF_VALUE_NONE;
-        said_right += v->value_cents != DF_VALUE_NONE && v->value_cents == row->value_cents;
-        if (row->is_buyer && v->is_buyer) {
-            captured++;
+        if (row->value_cents != DF_VALUE_NONE) {
+            there++;
             exact += v->value_cents == row->value_cents;
+        } else {
+            none++;
+            invented += v->value_cents != DF_VALUE_NONE;
         }
     }
-    (void)fprintf(out, "estimated_value: precision %.3f, recall %.3f (%zu labelled)",
-                  said == 0 ? 0 : (double)said_right / (double)said,
-                  there == 0 ? 0 : (double)said_right / (double)there, there);
-    (void)fprintf(out, "; exact (or rightly none) for %.3f of buyers found\n",
-                  captured == 0 ? 0 : (double)exact / (double)captured);
+    (void)fprintf(out, "estimated_value: exact in %.3f of %zu rows that have one",
+                  there == 0 ? 0 : (double)exact / (double)there, there);
+    (void)fprintf(out, ", invented in %.4f of %zu that have none\n",
+                  none == 0 ? 0 : (double)invented / (double)none, none);
 }
 
 static void print_items(FILE *out, const struct df_dataset *set, const struct df_verdict *verdicts)
@@ -111,31 +196,16 @@ static void print_items(FILE *out, const struct df_dataset *set, const struct df
 enum df_code df_report_print(FILE *out, const struct df_dataset *set,
                              const struct df_verdict *verdicts, struct df_error *err)
 {
-    struct df_scored *scratch = calloc(set->count, sizeof *scratch);
-    struct slice all = {NULL, -1};
+    struct report r = {out, set, verdicts, calloc(set->count, sizeof *r.scratch)};
 
-    if (scratch == NULL)
+    if (r.scratch == NULL)
         return df_error_set(err, DF_ENOMEM, "out of memory");
-    (void)fprintf(out, "%-10s %6s %7s %9s %7s %6s %6s %6s\n", "slice", "rows", "buyers",
+    (void)fprintf(out, "%-29s %6s %7s %9s %7s %6s %6s %6s\n", "slice", "rows", "buyers",
                   "precision", "recall", "F1", "AUC", "ECE");
-    print_slice(out, "all", &all, set, verdicts, scratch);
-    for (size_t i = 0; i < set->count; i++) {
-        struct slice one = {set->rows[i].lang, -1};
-        bool is_first = true;
-        for (size_t k = 0; k < i && is_first; k++)
-            is_first = strcmp(set->rows[k].lang, one.lang) != 0;
-        if (is_first)
-            print_slice(out, one.lang, &one, set, verdicts, scratch);
-    }
-    for (uint32_t f = 0; f < set->file_count; f++) {
-        struct slice one = {NULL, (int)f};
-        char name[24];
-        (void)snprintf(name, sizeof name, "file %u", (unsigned)f + 1);
-        print_slice(out, name, &one, set, verdicts, scratch);
-    }
+    print_slices(&r);
     print_types(out, set, verdicts);
     print_values(out, set, verdicts);
     print_items(out, set, verdicts);
-    free(scratch);
+    free(r.scratch);
     return DF_OK;
 }

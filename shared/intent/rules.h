@@ -9,9 +9,9 @@
 #include "shared/intent.h"
 #include "shared/intent/text.h"
 
-/* The author's own bid or offer in cents (1..DF_VALUE_CENTS_MAX), or DF_VALUE_NONE. For a line
- * that is a direct purchase. */
-int64_t df_value_of(const struct df_text *text);
+/* The amount that is the author's own bid or offer, if the line is one, in cents
+ * (1..DF_VALUE_CENTS_MAX), or DF_VALUE_NONE; and what speaks for it, 0 (nothing) to 5. */
+int64_t df_value_find(const struct df_text *text, int *strength);
 
 /* The words that name the product, as bytes [*from, *to) of the message; false when none is sure.
  * For a line of a buyer, judged as `type`. */

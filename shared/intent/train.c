@@ -61,13 +61,14 @@ static int train_all(const struct trainer *t, const char *path, double started)
 static int usage(FILE *out, int status)
 {
     (void)fputs("usage: intent_train --data DIR --out FILE\n"
-                "       intent_train --data DIR --evaluate cluster|file\n"
+                "       intent_train --data DIR --evaluate cluster|file [--rows FILE]\n"
                 "\n"
                 "Trains the embedded intent model from the *.tsv files of DIR.\n"
                 "  --data DIR      labelled chat lines, and frequent-weights.txt\n"
                 "  --out FILE      where to write the weights\n"
                 "  --evaluate HOW  cross-validate and print a table: folds of near-duplicate\n"
                 "                  clusters, or one source file left out at a time\n"
+                "  --rows FILE     also write what was said of every row, for reading errors\n"
                 "  --help          this text\n",
                 out);
     return status;
@@ -75,12 +76,11 @@ static int usage(FILE *out, int status)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"data", required_argument, NULL, 'd'},
-                                            {"out", required_argument, NULL, 'o'},
-                                            {"evaluate", required_argument, NULL, 'e'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
-    const char *data = NULL, *out = NULL, *how = NULL;
+    static const struct option options[] = {
+        {"data", required_argument, NULL, 'd'},     {"out", required_argument, NULL, 'o'},
+        {"evaluate", required_argument, NULL, 'e'}, {"rows", required_argument, NULL, 'r'},
+        {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0}};
+    const char *data = NULL, *out = NULL, *how = NULL, *rows = NULL;
     static struct trainer t;
     double started = now_seconds();
     int c, status = EXIT_FAILURE;
@@ -92,6 +92,8 @@ int main(int argc, char **argv)
             out = optarg;
         else if (c == 'e')
             how = optarg;
+        else if (c == 'r')
+            rows = optarg;
         else
             return c == 'h' ? usage(stdout, EXIT_SUCCESS) : usage(stderr, EXIT_USAGE);
     }
@@ -101,7 +103,7 @@ int main(int argc, char **argv)
     if (trainer_read(&t, data))
         status = how == NULL
                      ? train_all(&t, out, started)
-                     : trainer_evaluate(&t, strcmp(how, "file") == 0 ? BY_FILE : BY_CLUSTER);
+                     : trainer_evaluate(&t, strcmp(how, "file") == 0 ? BY_FILE : BY_CLUSTER, rows);
     trainer_release(&t);
     return status;
 }

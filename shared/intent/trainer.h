@@ -38,8 +38,9 @@ void trainer_put_types(struct df_weights *w, const struct model *m);
 /* A whole model of the rows with use[i], calibrated on folds inside them; two threads. */
 void trainer_build(const struct trainer *t, const uint8_t *use, struct df_weights *w);
 
-/* Judges every row by a model that was not trained on it and prints the report. */
+/* Judges every row by a model that was not trained on it and prints the report. With rows_path,
+ * also writes every row's verdict there, for reading what went wrong. */
 enum trainer_split { BY_CLUSTER, BY_FILE };
-int trainer_evaluate(const struct trainer *t, enum trainer_split split);
+int trainer_evaluate(const struct trainer *t, enum trainer_split split, const char *rows_path);
 
 #endif

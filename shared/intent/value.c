@@ -364,16 +364,38 @@ static bool is_added(const struct df_text *text, const struct amount *one, const
     return false;
 }
 
-int64_t df_value_of(const struct df_text *text)
+/* How sure it is that the amount is the author's own price: 0 not at all, 5 most. */
+static int strength_of(const struct df_text *text, const struct amount *a, bool claimed)
+{
+    const struct df_token *next = token_at(text, a->last + 1);
+
+    if (is_word(text, next, "each") || is_word(text, next, "ea"))
+        return 5; /* "12 each for 4": the other number counts */
+    if (a->has_money || is_offered(text, a) || is_priced_by_what_follows(text, a))
+        return 4;
+    if (is_price_first(text, a) || is_said_to_be(text, a) || opens_with_sum(text, a) ||
+        (a->first > 0 && is_word(text, &text->tokens[a->first - 1], "at")))
+        return 3;
+    if (is_one_of(text, a->first, sum_words, sizeof sum_words / sizeof sum_words[0]) &&
+        a->cents >= 500 && stands_free(text, a))
+        return 3;
+    if (claimed)
+        return 0;
+    if (is_alone(text, a))
+        return 2;
+    return a->cents >= 500 && stands_free(text, a) ? 1 : 0;
+}
+
+int64_t df_value_find(const struct df_text *text, int *strength)
 {
     int64_t value = DF_VALUE_NONE;
     struct amount before = {0};
-    int best = 0;
     bool claimed = claims(text);
 
+    *strength = 0;
     for (size_t i = 0; i < text->token_count; i++) {
         struct amount a;
-        int strength;
+        int now;
         if (!read_amount(text, i, &a))
             continue;
         i = a.last;
@@ -384,31 +406,9 @@ int64_t df_value_of(const struct df_text *text)
         }
         if (is_no_price(text, &a))
             continue;
-        if (is_offered(text, &a))
-            strength = 4;
-        else if (a.has_money)
-            strength = 4;
-        else if (is_priced_by_what_follows(text, &a))
-            strength = 4;
-        else if (is_price_first(text, &a) ||
-                 (a.first > 0 && is_word(text, &text->tokens[a.first - 1], "at")))
-            strength = 3;
-        else if (is_said_to_be(text, &a) || opens_with_sum(text, &a))
-            strength = 3;
-        else if (is_one_of(text, a.first, sum_words, sizeof sum_words / sizeof sum_words[0]) &&
-                 a.cents >= 500 && stands_free(text, &a))
-            strength = 3;
-        else if (!claimed && is_alone(text, &a))
-            strength = 2;
-        else if (!claimed && a.cents >= 500 && stands_free(text, &a))
-            strength = 1;
-        else
-            strength = 0;
-        if (is_word(text, token_at(text, a.last + 1), "each") ||
-            is_word(text, token_at(text, a.last + 1), "ea"))
-            strength = 5;                       /* "12 each for 4": the other number counts */
-        if (strength > 0 && strength >= best) { /* the last one is the one stood by */
-            best = strength;
+        now = strength_of(text, &a, claimed);
+        if (now > 0 && now >= *strength) { /* the last one named is the one stood by */
+            *strength = now;
             value = a.cents;
         }
         before = a;

@@ -327,9 +327,10 @@ static void values_are_the_buyers_own_offer_only(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct df_text text;
+        int strength;
         int64_t want = rows[i].cents == 0 ? DF_VALUE_NONE : rows[i].cents, got;
         df_text_read(&text, rows[i].message, strlen(rows[i].message));
-        got = df_value_of(&text);
+        got = df_value_find(&text, &strength);
         if (got != want)
             fail_msg("\"%s\": %lld", rows[i].message, (long long)got);
     }
