@@ -335,6 +335,7 @@ void *rt_control_main(void *arg)
     struct control *control = calloc(1, sizeof *control);
     struct rt_question *question = NULL;
     int64_t pause_ms = 0;
+    char quoted[300];
 
     if (control == NULL) {
         df_log(DF_LOG_ERROR, "control_failed", "reason=\"out of memory\"");
@@ -346,11 +347,16 @@ void *rt_control_main(void *arg)
         bool is_busy = false;
         rt_fd_clear(changes->control_fd); /* before looking: what comes later wakes us again */
         if (turn(control, &is_busy, &err) != DF_OK) {
+            if (pause_ms == 0 && !rt_is_stopping(changes))
+                df_log(DF_LOG_WARN, "questions_wait", "reason=%s",
+                       df_log_quote(quoted, sizeof quoted, err.msg));
             pause_ms = rt_back_off_ms(pause_ms);
             give_up_old(control);
             (void)rt_sleep(changes, pause_ms);
             continue;
         }
+        if (pause_ms != 0)
+            df_log(DF_LOG_INFO, "questions_again", "waiting=%zu", control->catch_up_count);
         pause_ms = 0;
         if (!is_busy)
             wait_for_work(control);

@@ -3,6 +3,8 @@
 -- A condition is {"column":..,"op":..,"not":..,"value":..}, for "in" with "values". Values are compared
 -- in the column's own type, with its own operators and collation. Null satisfies no comparison,
 -- negated or not, except "is" and "isdistinct".
+--
+-- Applied anew when it changes.
 
 -- SQL that tells whether row t of the table satisfies the condition; null when there is no such column.
 -- Besides the operators of filters there is "which", with "values" and as many "ids": the ids of those

@@ -1,5 +1,7 @@
 -- What changed, as subscribers may see it: rows and filters by a privileged read, once for all; row
 -- level security by becoming each claim set in turn.
+--
+-- Applied anew when it changes.
 
 -- SQL for the array of filters that row t satisfies; o.old holds the known columns of a deleted row.
 -- Nothing in it is left to the search path.

@@ -12,6 +12,8 @@
 --
 -- Where the log was trimmed beyond the position, rows are taken from the table by the time they were
 -- made (created_at, inserted_at, captured_at or started_at), as INSERT.
+--
+-- Applied anew when it changes.
 
 -- The transaction at which entries of that time begin, about: along the primary key, because entries
 -- are hardly out of order, and an index on the time would cost every insert.

@@ -167,6 +167,21 @@ describe('sql', () => {
             assert.match(stderr, /9999_future\.sql/);
         });
 
+        test('a changed file of functions is applied anew', async () => {
+            await client.query('create database functions template two_at_once');
+            const url = server.url('postgres', 'functions');
+            await psql(url, `update dealflow.schema_migrations set sha256 = 'x' where name = '0020_realtime_catch_up.sql';
+                             drop function dealflow.realtime_made;
+                             create function dealflow.realtime_missed(text, text, text[], uuid, pg_snapshot, xid8, bigint,
+                                 integer, pg_snapshot, pg_snapshot, bigint, bigint, integer) returns int return 1`);
+            const { code, stdout, stderr } = await migrate(url);
+            assert.equal(code, 0, stderr);
+            assert.equal(stdout, 'applied 0020_realtime_catch_up.sql\ndone: 1 migration applied\n');
+            assert.equal(stderr, '');
+            assert.equal(await psql(url, `select count(*) from pg_proc where proname in ('realtime_made', 'realtime_missed')`), '2');
+            assert.equal(await migrated(url), 'nothing to do: the database is up to date\n');
+        });
+
         test('wrong usage ends with 64, a server out of reach with 1', async () => {
             assert.equal((await migrate('')).code, 64);
             assert.equal((await migrate(server.superUrl, '--nonsense')).code, 64);
