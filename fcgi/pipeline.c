@@ -355,6 +355,8 @@ static enum mrs_progress deliver_asking(struct mrs_request *r)
 
 static enum mrs_progress deliver(struct mrs_request *r)
 {
+    if (r->message.is_staff) /* "who wants it?" of the seller is no wish to buy */
+        return store(r, on_stored_once);
     switch (r->runtime->analyzer) {
     case MRS_ANALYZE_GATEWAY:
     case MRS_ANALYZE_HYBRID:

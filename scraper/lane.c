@@ -46,7 +46,7 @@ static bool has_room(const struct scr_lane *lane)
 }
 
 static bool put(struct scr_lane *lane, int64_t seq, int64_t captured_ms, const struct df_uuid *id,
-                const char *username, const char *text)
+                enum scr_role role, const char *username, const char *text)
 {
     size_t username_len = strlen(username), text_len = strlen(text);
     size_t bytes = sizeof(struct scr_item) + username_len + text_len + 2;
@@ -57,6 +57,7 @@ static bool put(struct scr_lane *lane, int64_t seq, int64_t captured_ms, const s
     *item = (struct scr_item){.seq = seq,
                               .captured_ms = captured_ms,
                               .id = *id,
+                              .role = role,
                               .bytes = bytes,
                               .username = item->data,
                               .username_len = username_len,
@@ -89,7 +90,8 @@ void scr_lane_added(struct scr_lane *lane, int64_t seq, const struct scr_capture
     if (lane->has_more)
         return;
     if (!has_room(lane) ||
-        !put(lane, seq, capture->captured_ms, &capture->id, capture->username, capture->text))
+        !put(lane, seq, capture->captured_ms, &capture->id, capture->role, capture->username,
+             capture->text))
         lane->has_more = true;
 }
 
@@ -110,7 +112,8 @@ static bool on_line(void *arg, const struct scr_outbox_line *line)
     struct refill *refill = arg;
 
     if (!has_room(refill->lane) ||
-        !put(refill->lane, line->seq, line->captured_ms, &line->id, line->username, line->text)) {
+        !put(refill->lane, line->seq, line->captured_ms, &line->id, line->role, line->username,
+             line->text)) {
         refill->is_short = true;
         return false;
     }

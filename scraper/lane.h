@@ -18,6 +18,7 @@
 struct scr_item {
     struct scr_item *next;
     bool is_flying;
+    enum scr_role role;
     unsigned failures; /* that were its own: the other end was well before and after */
     int64_t seq, captured_ms;
     int64_t not_before_ms; /* monotonic */

@@ -103,7 +103,11 @@ bool scr_post_encode(struct df_buf *out, const struct scr_item *item, const char
     df_json_append_string(out, platform, strlen(platform));
     df_buf_append_str(out, ",\"messageId\":\"");
     df_buf_append_str(out, id);
-    df_buf_append_str(out, "\"}");
+    df_buf_append_str(out, "\"");
+    if (item->role != SCR_VIEWER)
+        df_buf_append_str(out, item->role == SCR_HOST ? ",\"role\":\"host\""
+                                                      : ",\"role\":\"moderator\"");
+    df_buf_append_str(out, "}");
     return !out->failed;
 }
 

@@ -140,6 +140,9 @@ static enum df_code take_fields(struct df_message *message, const struct df_mess
     }
     if (rc == DF_OK)
         rc = take_platform(message, json_object_get(root, "platform"), err);
+    const char *role = json_string_value(json_object_get(root, "role"));
+    message->is_staff =
+        role != NULL && (strcmp(role, "host") == 0 || strcmp(role, "moderator") == 0);
     return rc;
 }
 

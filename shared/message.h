@@ -27,6 +27,7 @@ struct df_message {
     size_t message_len;
     const char *platform; /* "whatnot" when absent, null, or no string */
     size_t platform_len;
+    bool is_staff; /* the host or a moderator of the show, who buys nothing there */
     struct json_t *root; /* private: owns the texts */
     char username_number[32], message_number[32]; /* private: a number or boolean as text */
 };
@@ -41,6 +42,7 @@ struct df_message {
  * - messageId: absent or null is fine; a UUID text sets has_id; anything else DF_EINPUT.
  * - platform: a string is taken as it is (also ""); absent, null or any other type is "whatnot";
  *   longer than 64 bytes: DF_EINPUT.
+ * - role: "host" and "moderator" set is_staff; anything else is nothing special.
  * - texts over their limit: DF_ETOOBIG naming field and limit; body over its limit: DF_ETOOBIG.
  * - unknown keys are ignored.
  * On DF_OK the caller ends *out with df_message_release; otherwise *out holds nothing. Any thread. */

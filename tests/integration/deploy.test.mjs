@@ -441,6 +441,9 @@ test('up --demo has a made-up show watched, and buyers caught', async () => {
     assert.ok(printed.includes(`show         ${page}`), printed);
     assert.match(printed, /\d+ messages stored, \d+ buyers; the last one: \S+, ".+"/);
     assert.ok(Number(sql('select count(*) from chat_messages')) > before + 5);
+    await until('the host to speak', 60_000, () => // who sells, and is no buyer
+        sql("select count(*) > 1 from chat_messages where username = 'copperandthread'") === 't');
+    assert.equal(sql("select count(*) from sales_captured where buyer_username = 'copperandthread'"), '0');
     assert.equal(setting('SCRAPER_LOCAL_PAGE'), page);
     const token = field('service key');
     const { body } = await scraper('/api/streams', { token });

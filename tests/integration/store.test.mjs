@@ -57,6 +57,19 @@ describe('messageId', () => {
     assert.deepEqual(await stats(system), { n: 1, value: '45.50' });
   });
 
+  test('what the host or a moderator says is stored and not judged', async () => {
+    for (const role of ['host', 'moderator']) {
+      const { status, body } = await system.post(line('who wants it?', { role }));
+      assert.equal(status, 200);
+      assert.deepEqual(JSON.parse(body), { success: true, analyzed: false, message: 'Message stored (AI analysis skipped)' });
+    }
+    assert.equal(system.model.requests.length, 0);
+    assert.equal(await count(system, 'chat_messages'), 2);
+    assert.equal(await count(system, 'sales_captured'), 0);
+    assert.equal((await system.post(line('mine', { role: 'viewer' }))).status, 200);
+    assert.equal(await count(system, 'sales_captured'), 1);
+  });
+
   test('survives a restart of the program', async () => {
     const body = line('mine', { messageId: randomUUID() });
     const first = await system.post(body);

@@ -33,6 +33,28 @@ static enum df_code parse(struct df_message *message, const char *body, size_t l
     return rc;
 }
 
+static void knows_the_staff_of_a_show(void **state)
+{
+    static const struct {
+        const char *role;
+        bool want;
+    } rows[] = {{"\"host\"", true}, {"\"moderator\"", true}, {"\"viewer\"", false}, {"\"Host\"", false},
+                {"null", false},     {"1", false},            {"[\"host\"]", false}};
+    char body[300];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct df_message message;
+        int len = snprintf(body, sizeof body,
+                           "{\"message\":\"who wants it\",\"username\":\"a\","
+                           "\"streamSessionId\":\"" SESSION "\",\"role\":%s}",
+                           rows[i].role);
+        assert_int_equal(parse(&message, body, (size_t)len, NULL), DF_OK);
+        assert_int_equal(message.is_staff, rows[i].want);
+        df_message_release(&message);
+    }
+}
+
 static void takes_a_message_as_it_is(void **state)
 {
     static const char body[] =
@@ -326,6 +348,7 @@ static void survives_any_failed_allocation(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(knows_the_staff_of_a_show),
         cmocka_unit_test(takes_a_message_as_it_is),
         cmocka_unit_test(names_the_missing_fields_exactly),
         cmocka_unit_test(does_not_call_visible_text_missing),
