@@ -259,7 +259,10 @@ uint32_t df_lexicon_classes(const char *word)
 
     while (low < high) {
         size_t mid = (low + high) / 2;
-        int order = strcmp(entries[mid].word, word);
+        /* most steps are decided by the first letter, without a call */
+        int order = (unsigned char)entries[mid].word[0] - (unsigned char)word[0];
+        if (order == 0)
+            order = strcmp(entries[mid].word, word);
         if (order == 0)
             return entries[mid].classes;
         if (order < 0)

@@ -58,7 +58,10 @@ int df_number_word(const struct df_text *text, const struct df_token *token)
     df_token_ascii(text, token, word, sizeof word);
     while (low < high) {
         size_t mid = (low + high) / 2;
-        int order = strcmp(words[mid].word, word);
+        /* most steps are decided by the first letter, without a call */
+        int order = (unsigned char)words[mid].word[0] - (unsigned char)word[0];
+        if (order == 0)
+            order = strcmp(words[mid].word, word);
         if (order == 0)
             return words[mid].value;
         if (order < 0)

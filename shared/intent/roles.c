@@ -52,7 +52,7 @@ static const char *const seller_words[] = {"live",     "shop", "store",    "sell
 static bool is_any(const struct segment *s, const char *const *words, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (strcmp(s->text, words[i]) == 0)
+        if (s->text[0] == words[i][0] && strcmp(s->text, words[i]) == 0)
             return true;
     return false;
 }

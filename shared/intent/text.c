@@ -5,13 +5,6 @@
 
 #include "shared/intent/lexicon.h"
 
-uint32_t df_hash_mix(uint32_t hash, uint32_t value)
-{
-    hash ^= value;
-    hash *= 0x9e3779b1u;
-    return hash ^ hash >> 15;
-}
-
 enum char_kind { SPACE, LETTER, DIGIT, MONEY, EMOJI, PUNCT };
 
 static bool is_emoji(uint32_t c)

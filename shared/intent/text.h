@@ -58,6 +58,11 @@ uint32_t df_utf8_read(const unsigned char *bytes, size_t len, size_t *taken);
 /* A letter or digit, as typed, to the plain lower case form; 0 means: drop it. */
 uint32_t df_char_fold(uint32_t c);
 
-uint32_t df_hash_mix(uint32_t hash, uint32_t value);
+static inline uint32_t df_hash_mix(uint32_t hash, uint32_t value)
+{
+    hash ^= value;
+    hash *= 0x9e3779b1u;
+    return hash ^ hash >> 15;
+}
 
 #endif
