@@ -290,13 +290,13 @@ describe('connections that break', () => {
     await say('the gateway is away');
     await lineOf('the gateway is away').waitFor({ timeout: PATIENCE });
     assert.equal(await lineOf('the gateway is away').getAttribute('data-stored'), 'false');
-    const answer = await box.system.post({ message: 'mine! for 30, missed meanwhile', username: 'late_buyer', streamSessionId: first });
+    const answer = await box.system.post({ message: 'I will take it for $30!', username: 'late_buyer', streamSessionId: first });
     assert.equal(answer.status, 200, answer.body);
     await page.locator('[data-notice=connection]', { hasText: 'database feed is away' }).waitFor({ timeout: PATIENCE });
     await box.gateway.start();
     await lamp('realtime', 'up');
-    await lineOf('missed meanwhile').waitFor({ timeout: PATIENCE });
-    await page.locator('.live-side .alert', { hasText: 'missed meanwhile' }).locator('.saved.yes').waitFor({ timeout: PATIENCE });
+    await lineOf('I will take it for $30!').waitFor({ timeout: PATIENCE });
+    await page.locator('.live-side .alert', { hasText: 'I will take it for $30!' }).locator('.saved.yes').waitFor({ timeout: PATIENCE });
     await nothingIsMissing(first);
     assert.ok(joins.some((each) => each.includes(`"x_after":"${last.id}"`)), `no join asks from ${last.id} on: ${joins.join('\n').slice(0, 2000)}`);
     noErrors({ exceptNetwork: true });
@@ -341,16 +341,16 @@ describe('buyers', () => {
   });
 
   test('as CSV that no spreadsheet runs', async () => {
-    const answer = await box.system.post({ message: '=HYPERLINK("http://x","mine"), I will take it', username: '+evil', streamSessionId: first });
+    const answer = await box.system.post({ message: 'I will take it for $20!', username: '=HYPERLINK("http://x")', streamSessionId: first });
     assert.equal(answer.status, 200, answer.body);
-    await page.locator('.alert', { hasText: '+evil' }).locator('.saved.yes').waitFor({ timeout: PATIENCE });
+    await page.locator('.alert', { hasText: '=HYPERLINK' }).locator('.saved.yes').waitFor({ timeout: PATIENCE });
     const coming = page.waitForEvent('download');
     await page.getByRole('button', { name: 'Export CSV' }).click();
     const file = await coming;
     assert.match(file.suggestedFilename(), /^dealflow-buyers-\d{4}-\d\d-\d\d\.csv$/);
     const text = fs.readFileSync(await file.path(), 'utf8');
     assert.ok(text.startsWith('\uFEFFtime,show,buyer,message,'), text.slice(0, 60));
-    assert.ok(text.includes('\'+evil,"\'=HYPERLINK(""http://x"",""mine""), I will take it"'), text);
+    assert.ok(text.includes('"\'=HYPERLINK(""http://x"")",I will take it for $20!,'), text);
     const sara = text.split('\r\n').find((each) => each.includes(',sara,'));
     assert.match(sara, /,I will take it for \$45!,.*,45,0\.\d+,\w+,yes,yes,[0-9a-f-]{36}$/);
   });
