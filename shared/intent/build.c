@@ -136,6 +136,7 @@ void trainer_build(const struct trainer *t, const uint8_t *use, struct df_weight
     (void)do_tasks(&work);
     if (has_helper)
         (void)pthread_join(helper, NULL);
+    trainer_fit_offers(t, use, work.score, &w->offer);
     calibrate(&work, w);
     free(work.score);
     w->checksum = df_weights_checksum(w);

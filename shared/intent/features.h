@@ -16,7 +16,7 @@
 
 /* Raise it whenever text, lexicon, roles or features change what a line turns into: old weight
  * files are refused then. */
-#define DF_FEATURE_VERSION 2
+#define DF_FEATURE_VERSION 3
 
 /* Which words are frequent enough in training to keep their own name in word patterns; one bit
  * per hashed word, part of the weight file. */

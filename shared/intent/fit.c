@@ -107,6 +107,7 @@ bool trainer_read(struct trainer *t, const char *folder)
         t->inner_fold[i] = (uint8_t)(df_hash_mix(77, t->set.rows[i].cluster * 7 + 3) % INNER_FOLDS);
     find_common_words(t);
     read_features(t);
+    trainer_read_amounts(t);
     t->lines = df_net_lines_new(&t->set);
     if (t->lines == NULL)
         (void)fputs("intent_train: out of memory\n", stderr);
@@ -123,6 +124,7 @@ void trainer_release(struct trainer *t)
     free(t->type_nodes);
     free(t->weight);
     free(t->inner_fold);
+    trainer_release_amounts(t);
     df_net_lines_free(t->lines);
     df_dataset_release(&t->set);
 }

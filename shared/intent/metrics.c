@@ -44,6 +44,11 @@ static int by_score_descending(const void *a, const void *b)
     return (int)y->truth - (int)x->truth;
 }
 
+void df_metric_sort(struct df_scored *rows, size_t count)
+{
+    qsort(rows, count, sizeof *rows, by_score_descending);
+}
+
 double df_metric_auc(struct df_scored *rows, size_t count)
 {
     double positives = 0, area = 0, total;

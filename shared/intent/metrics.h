@@ -19,7 +19,8 @@ double df_counts_precision(const struct df_counts *counts); /* 0 when nothing wa
 double df_counts_recall(const struct df_counts *counts);
 double df_counts_f1(const struct df_counts *counts);
 
-/* The functions below sort `rows` by score, descending. */
+/* Highest score first; of equal ones the true first. The functions below do it themselves. */
+void df_metric_sort(struct df_scored *rows, size_t count);
 
 /* Chance that a true row scores above a false one; ties count half. */
 double df_metric_auc(struct df_scored *rows, size_t count);

@@ -47,7 +47,14 @@ int df_weights_are_valid(const struct df_weights *w)
     for (int i = 0; i < DF_WEIGHTS_TYPES; i++)
         if (!isfinite(w->type_bias[i]) || !isfinite(w->type_scale[i]))
             return 0;
-    return isfinite(w->buyer_bias) && isfinite(w->buyer_scale) && isfinite(w->slope) &&
+    for (int i = 0; i < 3; i++)
+        if (!isfinite(w->offer.lift[i]))
+            return 0;
+    for (size_t i = 0; i < DF_OFFER_SLOTS; i++)
+        if (!isfinite(w->offer.weights[i]))
+            return 0;
+    return isfinite(w->offer.bias) && isfinite(w->offer.of_score) && isfinite(w->offer.least) &&
+           isfinite(w->buyer_bias) && isfinite(w->buyer_scale) && isfinite(w->slope) &&
            isfinite(w->offset) && w->cut > 0 && w->cut < 1;
 }
 
@@ -144,7 +151,8 @@ void df_weights_classify(const struct df_weights *w, const struct df_chat_line *
     struct df_net_reply reply;
     enum df_role role = df_role_of(line->username, line->username_len);
     size_t from, to;
-    int strength;
+    double score, offer = 0;
+    int64_t value;
 
     out->is_buyer = false;
     out->confidence = out->probability = 0;
@@ -158,16 +166,23 @@ void df_weights_classify(const struct df_weights *w, const struct df_chat_line *
         return;
     df_features_read(&features, line, &text, role, w->common);
     df_net_read(&w->net, &text, &reply);
-    out->probability = df_weights_probability(w, df_weights_score(w, &features, &reply));
+    score = df_weights_score(w, &features, &reply);
+    value = df_offer_best(&w->offer, &text, score, &offer);
+    if (value != DF_VALUE_NONE)
+        score = df_offer_lift(&w->offer, score, offer);
+    out->probability = df_weights_probability(w, score);
     out->confidence = df_weights_confidence(out->probability, (double)w->cut);
     /* Four digits are more than it knows, and what callers see is what the threshold is held to. */
     out->confidence = nearbyint(out->confidence * 1e4) / 1e4;
     out->is_buyer = out->confidence >= BUYER_CONFIDENCE;
     if (!out->is_buyer)
         return;
-    out->type = df_weights_type(w, &features, &reply);
-    if (out->type == DF_DIRECT_PURCHASE)
-        out->value_cents = df_value_find(&text, &strength);
+    if (value != DF_VALUE_NONE && offer >= (double)w->offer.least) {
+        out->type = DF_DIRECT_PURCHASE; /* whoever names a price has committed to it */
+        out->value_cents = value;
+    } else {
+        out->type = df_weights_type(w, &features, &reply);
+    }
     if (df_item_of(&text, out->type, &from, &to))
         copy_item(out->item, line->message, from, to);
 }

@@ -18,6 +18,8 @@ struct trainer {
     float *weight; /* of a row in training */
     struct df_net_lines *lines;
     uint8_t *inner_fold;
+    struct trainer_amount *amounts; /* of all rows but hosts', by row */
+    size_t amount_count;
     unsigned char common[DF_COMMON_BYTES];
 };
 
@@ -34,6 +36,15 @@ struct model *trainer_fit_type(const struct trainer *t, const uint8_t *use);
 double trainer_linear_score(const struct model *m, const struct feature_node *x);
 void trainer_put_buyer(struct df_weights *w, const struct model *m);
 void trainer_put_types(struct df_weights *w, const struct model *m);
+
+/* What can be known of amounts before any fit: fills t->amounts from t->nodes' rows. */
+void trainer_read_amounts(struct trainer *t);
+void trainer_release_amounts(struct trainer *t);
+
+/* Learns the offers of the rows with use[i]. score[] is by fits that had not seen the row; those of
+ * rows with an amount are replaced by what they become with the offer, not having seen it either. */
+void trainer_fit_offers(const struct trainer *t, const uint8_t *use, double *score,
+                        struct df_offer_head *head);
 
 /* A whole model of the rows with use[i], calibrated on folds inside them; two threads. */
 void trainer_build(const struct trainer *t, const uint8_t *use, struct df_weights *w);

@@ -7,14 +7,6 @@
 #include "shared/intent/lexicon.h"
 #include "shared/intent/numbers.h"
 
-/* An amount found in the line, with what speaks for it. */
-struct amount {
-    int64_t cents;
-    size_t first, last; /* tokens */
-    bool has_money;     /* a currency sign or word beside it */
-    bool in_words;
-};
-
 /* "1,250.50" is 125050 cents; "12,5" is 1250; false for more digits than money has. */
 static bool read_digits(const struct df_text *text, const struct df_token *t, int64_t *cents)
 {
@@ -71,7 +63,7 @@ static bool is_mark(const struct df_text *text, const struct df_token *t, char m
 }
 
 /* "twenty two" = 22, "two hundred fifty" = 250, "one twenty" = 120, "forty two fifty" = 42.50. */
-static bool read_words(const struct df_text *text, size_t at, struct amount *out)
+static bool read_words(const struct df_text *text, size_t at, struct df_amount *out)
 {
     int64_t total = 0, last = 0;
     int values[6];
@@ -80,7 +72,8 @@ static bool read_words(const struct df_text *text, size_t at, struct amount *out
     for (; i < text->token_count && n < 6; i++) {
         int v = number_word(text, &text->tokens[i]);
         if (v == 0 && n > 0 &&
-            (is_word(text, &text->tokens[i], "and") ||
+            (is_word(text, &text->tokens[i], "and") || is_word(text, &text->tokens[i], "y") ||
+             is_word(text, &text->tokens[i], "n") ||
              (is_mark(text, &text->tokens[i], '-') && text->tokens[i].glued)) &&
             number_word(text, &text->tokens[i + 1 < text->token_count ? i + 1 : i]) != 0)
             continue;
@@ -98,8 +91,15 @@ static bool read_words(const struct df_text *text, size_t at, struct amount *out
         out->cents = (values[0] + values[1]) * 100 + values[2];
         return true;
     }
+    if (n == 2 && values[0] > 10 && values[0] < 20 && values[1] >= 20 && values[1] < 100) {
+        out->cents = values[0] * 100 + values[1]; /* "sixteen fifty" */
+        return true;
+    }
     for (size_t k = 0; k < n; k++) {
-        if (values[k] >= 100)
+        if (values[k] >= 1000) {
+            total += (last == 0 ? 1 : last) * values[k];
+            last = 0;
+        } else if (values[k] >= 100)
             last = (last == 0 ? 1 : last) * values[k];
         else if (last > 0 && last < 10 && values[k] >= 10) /* "one twenty" */
             last = last * 100 + values[k];
@@ -109,23 +109,58 @@ static bool read_words(const struct df_text *text, size_t at, struct amount *out
         } else
             last += values[k];
     }
-    total = last;
+    total += last;
     out->cents = total * 100;
-    /* a lone small word ("one", "two") is a count or a pronoun, not a price */
-    return total >= 3 || n > 1;
+    /* a lone small word ("one", "two") is a count or a pronoun, not a price, unless of dollars */
+    return total >= 3 || n > 1 || has_class(token_at(text, i), DF_CLASS_MONEY);
+}
+
+/* "a dollar" is 1; "buck fifty" is 150; "one buck" and "20 bucks" are read as number and unit. */
+static bool read_buck(const struct df_text *text, size_t i, struct df_amount *out)
+{
+    const struct df_token *before = i > 0 ? &text->tokens[i - 1] : NULL;
+    const struct df_token *next = token_at(text, i + 1);
+    int more = next == NULL ? 0 : number_word(text, next);
+
+    if (!is_word(text, &text->tokens[i], "buck") && !is_word(text, &text->tokens[i], "dollar"))
+        return false;
+    if (before != NULL && !is_word(text, before, "a") && !is_word(text, before, "un"))
+        return false;
+    out->cents = 100;
+    out->has_money = true;
+    if (more >= 10 && more < 100) {
+        out->cents = (100 + more) * 100;
+        out->last = i + 1;
+    }
+    return true;
+}
+
+/* ".75", "$.50" */
+static bool is_behind_point(const struct df_text *text, size_t i)
+{
+    const struct df_token *t = &text->tokens[i];
+
+    return i > 0 && t->glued && t->end - t->start == 2 && is_mark(text, t - 1, '.') &&
+           (i == 1 || !t[-1].glued || t[-2].kind == DF_TOKEN_MONEY);
 }
 
 /* Reads the amount that starts at token i, with its currency and "k". */
-static bool read_amount(const struct df_text *text, size_t i, struct amount *out)
+static bool read_amount(const struct df_text *text, size_t i, struct df_amount *out)
 {
     const struct df_token *t = &text->tokens[i];
     const struct df_token *before = i > 0 ? &text->tokens[i - 1] : NULL;
     const struct df_token *next;
 
-    *out = (struct amount){.first = i, .last = i};
+    *out = (struct df_amount){.first = i, .last = i};
     if (t->kind == DF_TOKEN_NUMBER) {
         if (!read_digits(text, t, &out->cents))
             return false;
+        if (is_behind_point(text, i)) {
+            out->cents /= 100;
+            out->has_money = true;
+        }
+    } else if (read_buck(text, i, out)) {
+        return true;
     } else if (!read_words(text, i, out)) {
         return false;
     }
@@ -181,7 +216,7 @@ static const char *const no_price_words[] = {
     "need",   "in",    "by",  "plus",  "size",   "page"};
 
 /* "9.5", but not "9.50" */
-static bool is_half(const struct df_text *text, const struct amount *a)
+static bool is_half(const struct df_text *text, const struct df_amount *a)
 {
     const struct df_token *t = &text->tokens[a->first];
     return t->kind == DF_TOKEN_NUMBER && t->end - t->start >= 3 && text->chars[t->end - 2] == '.' &&
@@ -189,7 +224,7 @@ static bool is_half(const struct df_text *text, const struct amount *a)
 }
 
 /* Signs that the number names an item, a size, a time or a count. */
-static bool is_no_price(const struct df_text *text, const struct amount *a)
+static bool is_no_price(const struct df_text *text, const struct df_amount *a)
 {
     const struct df_token *before = a->first > 0 ? &text->tokens[a->first - 1] : NULL;
     const struct df_token *two_before = a->first > 1 ? &text->tokens[a->first - 2] : NULL;
@@ -238,7 +273,7 @@ static const char *const counter_words[] = {"so", "then", "ok",   "okay", "fine"
                                             "to", "por",  "pour", "em",   "counter"};
 
 /* Words that make the number behind them the author's price. */
-static bool is_offered(const struct df_text *text, const struct amount *a)
+static bool is_offered(const struct df_text *text, const struct df_amount *a)
 {
     size_t near = a->first > 4 ? a->first - 4 : 0;
 
@@ -249,7 +284,7 @@ static bool is_offered(const struct df_text *text, const struct amount *a)
 }
 
 /* Behind a price: "20 shipped", "160 max", "5 each". */
-static bool is_priced_by_what_follows(const struct df_text *text, const struct amount *a)
+static bool is_priced_by_what_follows(const struct df_text *text, const struct df_amount *a)
 {
     static const char *const words[] = {
         "shipped", "max", "flat", "firm",      "final", "each",     "ea",    "apiece",  "per",
@@ -267,7 +302,7 @@ static const char *const sum_words[] = {"would", "does", "consider", "got",  "yo
                                         "start", "make", "a",        "ko",   "te",      "boss"};
 
 /* "my best is 62", "max i can go is 47", "is 40 insulting" */
-static bool is_said_to_be(const struct df_text *text, const struct amount *a)
+static bool is_said_to_be(const struct df_text *text, const struct df_amount *a)
 {
     static const char *const words[] = {"best", "max", "number", "counter", "limit", "highest"};
 
@@ -283,7 +318,7 @@ static bool is_said_to_be(const struct df_text *text, const struct amount *a)
 }
 
 /* "85 n i come get it", "150 last": the line begins with the sum. */
-static bool opens_with_sum(const struct df_text *text, const struct amount *a)
+static bool opens_with_sum(const struct df_text *text, const struct df_amount *a)
 {
     static const char *const words[] = {"n",     "and",      "cuz",  "provided", "if",    "local",
                                         "today", "mi",       "wenn", "last",     "sakin", "sa",
@@ -301,7 +336,7 @@ static bool opens_with_sum(const struct df_text *text, const struct amount *a)
 }
 
 /* "25 for the tote", "14 on the comic", "2 for 35" is the other way round. */
-static bool is_price_first(const struct df_text *text, const struct amount *a)
+static bool is_price_first(const struct df_text *text, const struct df_amount *a)
 {
     const struct df_token *next = token_at(text, a->last + 1);
     const struct df_token *after = token_at(text, a->last + 2);
@@ -323,14 +358,14 @@ static bool claims(const struct df_text *text)
 }
 
 /* No noun right behind it that it would count: "snuck in with 31", "26.", "is 55 alright". */
-static bool stands_free(const struct df_text *text, const struct amount *a)
+static bool stands_free(const struct df_text *text, const struct df_amount *a)
 {
     const struct df_token *next = token_at(text, a->last + 1);
 
     return next == NULL || next->kind != DF_TOKEN_WORD || has_class(next, DF_CLASS_STOP);
 }
 
-static bool is_alone(const struct df_text *text, const struct amount *a)
+static bool is_alone(const struct df_text *text, const struct df_amount *a)
 {
     size_t content = 0;
 
@@ -347,7 +382,8 @@ static bool is_alone(const struct df_text *text, const struct amount *a)
 }
 
 /* "30 for the red, 20 for the blue", "15 now and 15 friday": the second adds to the first. */
-static bool is_added(const struct df_text *text, const struct amount *one, const struct amount *two)
+static bool is_added(const struct df_text *text, const struct df_amount *one,
+                     const struct df_amount *two)
 {
     static const char *const splits[] = {"for", "on", "now", "down", "today"};
     const struct df_token *behind = token_at(text, two->last + 1);
@@ -365,7 +401,7 @@ static bool is_added(const struct df_text *text, const struct amount *one, const
 }
 
 /* How sure it is that the amount is the author's own price: 0 not at all, 5 most. */
-static int strength_of(const struct df_text *text, const struct amount *a, bool claimed)
+static int strength_of(const struct df_text *text, const struct df_amount *a, bool claimed)
 {
     const struct df_token *next = token_at(text, a->last + 1);
 
@@ -386,32 +422,46 @@ static int strength_of(const struct df_text *text, const struct amount *a, bool 
     return a->cents >= 500 && stands_free(text, a) ? 1 : 0;
 }
 
+size_t df_amounts_find(const struct df_text *text, struct df_amount out[DF_AMOUNTS_MAX])
+{
+    bool claimed = claims(text);
+    size_t n = 0, chosen = 0;
+    int best = 0;
+
+    for (size_t i = 0; i < text->token_count && n < DF_AMOUNTS_MAX; i++) {
+        struct df_amount *a = &out[n];
+        if (!read_amount(text, i, a))
+            continue;
+        i = a->last;
+        if (best > 0 && chosen + 1 == n && is_added(text, &out[chosen], a) &&
+            out[chosen].cents + a->cents <= DF_VALUE_CENTS_MAX) {
+            out[chosen].cents += a->cents;
+            continue;
+        }
+        a->is_no_price = is_no_price(text, a);
+        a->strength = a->is_no_price ? 0 : strength_of(text, a, claimed);
+        if (a->strength > 0 && a->strength >= best) { /* the last one named is the one stood by */
+            best = a->strength;
+            chosen = n;
+        }
+        n++;
+    }
+    if (best > 0)
+        out[chosen].is_chosen = true;
+    return n;
+}
+
 int64_t df_value_find(const struct df_text *text, int *strength)
 {
-    int64_t value = DF_VALUE_NONE;
-    struct amount before = {0};
-    bool claimed = claims(text);
+    struct df_amount amounts[DF_AMOUNTS_MAX];
+    size_t n = df_amounts_find(text, amounts);
 
     *strength = 0;
-    for (size_t i = 0; i < text->token_count; i++) {
-        struct amount a;
-        int now;
-        if (!read_amount(text, i, &a))
+    for (size_t i = 0; i < n; i++) {
+        if (!amounts[i].is_chosen)
             continue;
-        i = a.last;
-        if (value != DF_VALUE_NONE && is_added(text, &before, &a)) {
-            value += a.cents;
-            before = a;
-            continue;
-        }
-        if (is_no_price(text, &a))
-            continue;
-        now = strength_of(text, &a, claimed);
-        if (now > 0 && now >= *strength) { /* the last one named is the one stood by */
-            *strength = now;
-            value = a.cents;
-        }
-        before = a;
+        *strength = amounts[i].strength;
+        return amounts[i].cents;
     }
-    return value;
+    return DF_VALUE_NONE;
 }

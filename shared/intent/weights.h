@@ -7,9 +7,10 @@
 
 #include "shared/intent/features.h"
 #include "shared/intent/net.h"
+#include "shared/intent/offer.h"
 
 #define DF_WEIGHTS_MAGIC   "DFINTENT"
-#define DF_WEIGHTS_VERSION 3u /* also tells a file of the other byte order */
+#define DF_WEIGHTS_VERSION 4u /* also tells a file of the other byte order */
 #define DF_WEIGHTS_TYPES   4  /* DF_DIRECT_PURCHASE to DF_INTEREST */
 
 /* Message types need less room: four feature slots share one of these. */
@@ -35,6 +36,7 @@ struct df_weights {
     int16_t buyer[DF_FEATURE_SLOTS];
     int8_t types[DF_TYPE_SLOTS][DF_WEIGHTS_TYPES];
     struct df_net net;
+    struct df_offer_head offer;
 };
 
 /* Over everything but the checksum itself. */

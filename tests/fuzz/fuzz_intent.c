@@ -43,6 +43,11 @@ static struct df_weights *made_up_weights(void)
         w->net.keys[i] = (uint32_t)i;
         w->net.rows[i] = (uint16_t)(i % 7000); /* a damaged row number among them */
     }
+    for (uint32_t i = 0; i < DF_OFFER_SLOTS; i++) {
+        x = x * 1664525u + 1013904223u;
+        w->offer.weights[i] = (float)(x >> 24) / 128 - 1;
+    }
+    w->offer.lift[0] = w->offer.lift[1] = 1;
     w->net.response_scale = 1e-3f;
     w->net.chars_scale = 1e-2f;
     for (int t = 0; t < DF_WEIGHTS_TYPES; t++)
