@@ -387,10 +387,7 @@ block('AI analysis: key and logs', 'supabase functions logs -> var/log/monitor/c
 
 // Asks the model server about everything unless a switch says otherwise, and counts the questions.
 async function asked(settings, lines) {
-  model.setBehaviour((request) => {
-    const items = request.json.tools?.[0]?.function?.parameters?.properties?.results ?? null;
-    return items ? 'ok' : { body: toolCall({ is_buyer: false, confidence: 0.1, message_type: 'general' }) };
-  });
+  model.setBehaviour({ body: toolCall({ is_buyer: false, confidence: 0.1, message_type: 'general' }) });
   await box.set({ ANALYZER: 'gateway', ...settings });
   const session = await newSession();
   const before = model.stats.count;
